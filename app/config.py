@@ -1,0 +1,181 @@
+"""Settings: read from the environment once, typed, frozen, and refused with one sentence when they are wrong.
+
+Every variable may also be given as `NAME_FILE`, a path whose content is the value, so that
+secrets never need to stand in an environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.queues import GROUPS
+
+
+class BadSetting(ValueError):
+    """A variable's value can't be used; the message names the variable, the value and what is allowed."""
+
+
+def _integer(minimum: int, maximum: int) -> tuple[Callable[[str], Any], str]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not minimum <= number <= maximum:
+            raise ValueError
+        return number
+
+    return parse, f"a whole number from {minimum} to {maximum}"
+
+
+def _number(minimum: float, maximum: float) -> tuple[Callable[[str], Any], str]:
+    def parse(text: str) -> float:
+        number = float(text)
+        if not minimum <= number <= maximum:
+            raise ValueError
+        return number
+
+    return parse, f"a number from {minimum:g} to {maximum:g}"
+
+
+def _choice(*allowed: str) -> tuple[Callable[[str], Any], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError
+        return text
+
+    return parse, "one of " + ", ".join(repr(word) for word in allowed)
+
+
+def _boolean() -> tuple[Callable[[str], Any], str]:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    return (lambda text: words[text.lower()]), "true or false"
+
+
+def _url(*schemes: str, optional: bool = False) -> tuple[Callable[[str], Any], str]:
+    def parse(text: str) -> str:
+        if optional and not text:
+            return text
+        for part in text.split(";"):
+            parts = urlsplit(part)
+            if parts.scheme not in schemes or not parts.hostname:
+                raise ValueError
+            _ = parts.port  # raises ValueError when it is not a number
+        return text
+
+    empty = " (or nothing)" if optional else ""
+    return parse, f"a URL that starts with {' or '.join(scheme + '://' for scheme in schemes)} and names a host{empty}"
+
+
+def _rate() -> tuple[Callable[[str], Any], str]:
+    def parse(text: str) -> str:
+        if not text:
+            return text
+        count, _, unit = text.partition("/")
+        if int(count) < 1 or unit not in ("s", "m", "h"):
+            raise ValueError
+        return text
+
+    return parse, "a rate such as 10/m (per s, m or h), or nothing for no limit"
+
+
+def _text() -> tuple[Callable[[str], Any], str]:
+    return str, "any text"
+
+
+def _setting(name: str, default: str, rule: tuple[Callable[[str], Any], str], secret: bool = False) -> Any:
+    return field(metadata={"name": name, "default": default, "parse": rule[0], "allowed": rule[1], "secret": secret})
+
+
+_REDIS = ("redis", "rediss", "sentinel")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of the application. Durations are seconds, sizes are bytes."""
+
+    broker_url: str = _setting("CELERY_BROKER_URL", "redis://localhost:6379/0", _url(*_REDIS), secret=True)
+    result_backend: str = _setting("CELERY_RESULT_BACKEND", "redis://localhost:6379/1", _url(*_REDIS), secret=True)
+    # Orders, customers and idempotency keys; a database of their own so that they can move elsewhere.
+    store_url: str = _setting("STORE_URL", "redis://localhost:6379/2", _url("redis", "rediss"), secret=True)
+    # Prefixes every broker key, so that two installs can share a Redis. Letters, digits, - _ : only.
+    key_prefix: str = _setting("CELERY_KEY_PREFIX", "", _text())
+    # Empty means a development worker that takes every queue; never run one beside grouped workers.
+    worker_group: str = _setting("CELERY_WORKER_GROUP", "", _choice("", *GROUPS))
+    concurrency: int = _setting("CELERY_WORKER_CONCURRENCY", "4", _integer(1, 1000))
+    # The pool kills a task after this long; the grace period of a rollout is derived from it.
+    time_limit: int = _setting("CELERY_TIME_LIMIT_SECONDS", "600", _integer(2, 86400))
+    # A worker renews what it holds every third of this; the work of a dead worker is back after it.
+    lease: float = _setting("CELERY_LEASE_SECONDS", "60", _number(3, 3600))
+    # A message with a far eta costs memory in a worker for all that time.
+    max_eta: int = _setting("CELERY_MAX_ETA_SECONDS", "86400", _integer(0, 31 * 86400))
+    result_expires: int = _setting("CELERY_RESULT_EXPIRES_SECONDS", "86400", _integer(60, 31 * 86400))
+    # Task events feed Flower's live list and cost about a third of the throughput of trivial tasks.
+    task_events: bool = _setting("CELERY_TASK_EVENTS", "true", _boolean())
+    # Second bound of a half-open connection; None hangs a worker for good (measured), so it can't be said here.
+    socket_timeout: float = _setting("CELERY_SOCKET_TIMEOUT_SECONDS", "10", _number(0.1, 120))
+    # The beat that holds the lock ticks; a dead holder blocks its successor for this long.
+    beat_lock: float = _setting("CELERY_BEAT_LOCK_SECONDS", "30", _number(5, 600))
+    # Where workers and beat keep their heartbeat files; memory-backed in the chart.
+    heartbeat_dir: str = _setting("CELERY_HEARTBEAT_DIR", "", _text())
+    log_level: str = _setting("LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"))
+    log_format: str = _setting("LOG_FORMAT", "json", _choice("json", "text"))
+    # Tasks that sleep, fail, exit and allocate on request: for tests and drills only.
+    fault_tasks: bool = _setting("FAULT_TASKS", "false", _boolean())
+
+    smtp_url: str = _setting("SMTP_URL", "smtp://localhost:1025", _url("smtp", "smtps", "smtp+starttls"), secret=True)
+    mail_from: str = _setting("MAIL_FROM", "shop@example.com", _text())
+    webhook_url: str = _setting("NOTIFICATION_WEBHOOK_URL", "", _url("http", "https", optional=True))
+    payment_url: str = _setting("PAYMENT_GATEWAY_URL", "", _url("http", "https", optional=True))
+    payment_token: str = _setting("PAYMENT_GATEWAY_TOKEN", "", _text(), secret=True)
+    reports_dir: str = _setting("REPORTS_DIR", "", _text())
+    order_rate_limit: str = _setting("ORDER_RATE_LIMIT", "10/m", _rate())
+
+    api_token: str = _setting("API_TOKEN", "", _text(), secret=True)
+    # The largest request body the API reads.
+    api_max_body: int = _setting("API_MAX_BODY_BYTES", "65536", _integer(1024, 16 * 1024 * 1024))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Return the settings that `environment` (default: the process's) describes.
+
+        Raises BadSetting for the first variable that can't be used.
+        """
+        environment = os.environ if environment is None else environment
+        return cls(**{item.name: _read(environment, item.metadata) for item in fields(cls)})
+
+    @property
+    def soft_time_limit(self) -> int:
+        """Seconds after which a task gets SoftTimeLimitExceeded: a tenth, at most 30 s, before the hard limit."""
+        return self.time_limit - max(1, min(30, self.time_limit // 10))
+
+
+def _read(environment: Mapping[str, str], rule: Mapping[str, Any]) -> Any:
+    name: str = rule["name"]
+    text = environment.get(name)
+    if text is None and f"{name}_FILE" in environment:
+        path = Path(environment[f"{name}_FILE"])
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSetting(f"{name}_FILE is {str(path)!r}: it can't be read ({error}); give a readable file.") from None
+    try:
+        return rule["parse"](rule["default"] if text is None else text.strip())
+    except (ValueError, KeyError):
+        shown = "a secret that is not shown" if rule["secret"] else repr(text)
+        raise BadSetting(f"{name} is {shown}: allowed is {rule['allowed']}.") from None
+
+
+def load() -> Settings:
+    """Return the process's settings, or end it with one sentence on stderr and exit code 2."""
+    try:
+        return Settings.from_environment()
+    except BadSetting as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+settings = load()
