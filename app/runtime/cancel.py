@@ -1,0 +1,31 @@
+"""Producer -> worker: cancelling a task for good.
+
+Celery's revoke is a broadcast kept in the memory of the workers that heard it: a worker that starts later runs the
+task. The mark in Redis is read before each start, so it holds over restarts and with no worker running.
+"""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from app.runtime import keys
+from app.runtime.clients import pooled
+
+# Seconds: longer than any eta that a producer may ask for by default, and the life of the API's task records.
+CANCEL_TTL = 7 * 86400
+
+
+def cancel(app: Celery, task_id: str, *, terminate: bool) -> None:
+    """Mark `task_id` cancelled, then tell the workers that run now; with `terminate`, end it in mid-run.
+
+    Raises kombu's or redis-py's errors when Redis can't be reached.
+    """
+    with pooled(app) as client:
+        client.set(keys.cancelled(task_id), b"1", ex=CANCEL_TTL)
+    app.control.revoke(task_id, terminate=terminate, signal="SIGTERM")
+
+
+def is_cancelled(app: Celery, task_id: str) -> bool:
+    """Return whether `task_id` carries a cancel mark."""
+    with pooled(app) as client:
+        return bool(client.exists(keys.cancelled(task_id)))

@@ -1,0 +1,36 @@
+"""Runtime -> broker: Redis clients made by kombu, so that TLS, Sentinel, users and the key prefix are as for Celery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from celery import Celery
+from kombu import Connection
+from redis import Redis
+
+
+def dedicated(app: Celery, timeout: float) -> Redis:
+    """Return a client with connections of its own, whose commands end within `timeout` seconds.
+
+    Raises kombu's or redis-py's connection errors when the broker can't be reached.
+    """
+    options = {**app.conf.broker_transport_options, "socket_timeout": timeout, "socket_connect_timeout": timeout}
+    connection = app.connection_for_read(transport_options=options)
+    client = _client(connection)
+    # The pool belongs to the channel, and the channel to the connection: they live as long as the client.
+    client.kombu_connection = connection  # type: ignore[attr-defined]
+    return client
+
+
+@contextmanager
+def pooled(app: Celery) -> Iterator[Redis]:
+    """Yield a client on one of the application's pooled connections, with the application's own timeouts."""
+    with app.pool.acquire(block=True) as connection:
+        yield _client(connection)
+
+
+def _client(connection: Connection) -> Redis:
+    channel = connection.default_channel
+    return cast(Redis, channel.Client(connection_pool=channel.pool))

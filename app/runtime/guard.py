@@ -1,0 +1,153 @@
+"""Worker: what is checked in Redis before each start of a task, in one round trip.
+
+A cancelled task ends. A copy of a task that still runs waits for it, and ends with it. A message whose every start
+ended in the death of its worker goes to the dead letters. Everything else starts, and its execution mark is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from celery import Celery
+from celery.utils.log import get_logger
+from celery.worker import state
+from celery.worker.request import Request
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.runtime import deadletter, keys
+from app.runtime.clients import dedicated
+from app.runtime.failures import fail, translate_memory_error
+from app.runtime.lease import DONE, Run, ledger
+from app.runtime.options import Options
+
+logger = get_logger(__name__)
+
+# Seconds between two looks at the mark of a running original.
+WAIT = 1.0
+# Starts are counted for a day: longer than any outage that brings one message back again and again.
+STARTS_TTL = 86400
+
+
+class Verdict(Enum):
+    """What becomes of a message that is about to start."""
+
+    RUN = "run"
+    WAIT = "wait"
+    END = "end"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+
+class Guard:
+    """Stands between Celery's consumer and its pool."""
+
+    def __init__(self, app: Celery, options: Options, group: str) -> None:
+        self.app, self.options, self.group = app, options, group
+        self._client: Redis | None = None
+
+    def install(self, consumer: Any) -> None:
+        """Put this guard before the pool of `consumer`'s worker."""
+        self.consumer, self.controller = consumer, consumer.controller
+        start: Callable[[Request], None] = self.controller._process_task
+        self.controller._process_task = lambda request: self.admit(request, start)
+        # Pools without an event loop hand requests straight on, and the consumer has the method already.
+        if consumer.on_task_request == start:
+            consumer.on_task_request = self.controller._process_task
+
+    def admit(self, request: Request, start: Callable[[Request], None]) -> None:
+        """Start `request`, or do what else its marks ask for."""
+        tag = request.message.delivery_tag
+        run = run_of(request)
+        verdict = self._judge(request, run)
+        if verdict is Verdict.RUN:
+            ledger.start(tag, run)
+            translate_memory_error(request)
+            return start(request)
+        self._free_slot()
+        if verdict is Verdict.WAIT:
+            return self._wait(request, tag)
+        if verdict is Verdict.CANCELLED:
+            request._announce_revoked("cancelled", False, None, False)
+        elif verdict is Verdict.DEAD:
+            deadletter.bury(self._redis(), self.group, request, f"it ended its worker {self.options.kills + 1} times")
+            fail(request, deadletter.DeadLetter(f"dead letter after {self.options.kills + 1} starts that ended a worker"))
+        else:
+            logger.info("Task %s[%s] ended meanwhile; its copy is dropped", request.name, request.id)
+            state.task_ready(request)
+            request.acknowledge()
+
+    def _judge(self, request: Request, run: Run) -> Verdict:
+        limit = request.time_limits[0]
+        if limit and limit > self.app.conf.task_time_limit:
+            fail(request, ValueError(_too_long(request, limit, self.app.conf.task_time_limit)))
+            return Verdict.END
+        try:
+            return self._ask(request, run)
+        except (RedisError, OSError, *self.consumer.connection_errors) as error:
+            logger.warning("Task %s[%s] can't be checked before its start, waiting: %s", request.name, request.id, error)
+            self._client = None
+            return Verdict.WAIT
+
+    def _ask(self, request: Request, run: Run) -> Verdict:
+        lease = int(self.options.lease * 1000)
+        redelivered = bool(request.delivery_info.get("redelivered"))
+        pipe = self._redis().pipeline(transaction=False)
+        pipe.set(run.mark, ledger.owner, px=lease, nx=True)
+        pipe.mget(keys.cancelled(request.id), run.mark)
+        if redelivered:
+            pipe.incr(run.starts)
+            pipe.expire(run.starts, STARTS_TTL)
+        mine, (cancelled, mark), *counted = pipe.execute()
+        if cancelled:
+            return Verdict.CANCELLED
+        if not mine and mark == DONE.encode():
+            if redelivered or getattr(request, "waited", False):
+                return Verdict.END
+            # The same id was published anew after it ended: that is the producer's to decide.
+            self._redis().set(run.mark, ledger.owner, px=lease)
+        elif not mine:
+            if redelivered:
+                self._redis().decr(run.starts)
+            return Verdict.WAIT
+        return Verdict.DEAD if counted and counted[0] > self.options.kills else Verdict.RUN
+
+    def _wait(self, request: Request, tag: str) -> None:
+        # As Celery does for an eta: a waiting message takes no slot and no place in the prefetch window.
+        request.waited = True
+        state.task_ready(request)
+        self.consumer.qos.increment_eventually()
+        self.consumer.timer.call_after(WAIT, self._again, (request, tag, self.consumer.connection), priority=6)
+
+    def _again(self, request: Request, tag: str, connection: Any) -> None:
+        # After a reconnect the message is Redis's again, and the window is new.
+        if not ledger.holds(tag) or self.consumer.connection is not connection:
+            return
+        self.consumer.qos.decrement_eventually()
+        state.task_reserved(request)
+        self.consumer.on_task_request(request)
+
+    def _free_slot(self) -> None:
+        release = getattr(self.controller, "_quick_release", None)
+        if release is not None:
+            release()
+
+    def _redis(self) -> Redis:
+        if self._client is None:
+            self._client = dedicated(self.app, timeout=5)
+        return self._client
+
+
+def run_of(request: Request) -> Run:
+    """Return the keys of the attempt that `request` is: a retry and a replacement keep the id of the task."""
+    attempt = f"{request.request_dict.get('retries') or 0}.{request.replaced_task_nesting or 0}"
+    return Run(keys.execution(request.id, attempt), keys.starts(request.id, attempt))
+
+
+def _too_long(request: Request, limit: float, allowed: float) -> str:
+    return (
+        f"{request.name} asks for a time limit of {limit:g} s, and its group allows {allowed:g} s: "
+        "give less, or route it to a group with a larger limit"
+    )

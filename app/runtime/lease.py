@@ -1,0 +1,204 @@
+"""Worker <-> broker: the leases on what this worker holds, and the thread that renews them.
+
+A message that a worker took stands in its group's unacked hash, and in an index by the time of its last renewal.
+Whoever finds it unrenewed for a whole lease may run it. So a dead worker's work is back after one lease, however
+long tasks run, and a living worker's work is never taken, however long it takes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from celery import Celery
+from celery.utils.log import get_logger
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+
+from app.runtime import keys
+from app.runtime.clients import dedicated
+from app.runtime.options import Options
+
+logger = get_logger(__name__)
+
+DONE = "done"
+
+
+@dataclass(slots=True)
+class Run:
+    """One running attempt: the key of its execution mark and of its count of starts."""
+
+    mark: str
+    starts: str
+
+
+@dataclass
+class Ledger:
+    """What this process holds, by delivery tag. Written by the event loop, read by the renewal thread."""
+
+    lease: float = 60.0
+    owner: str = ""
+    reconnecting: bool = False
+    _held: dict[str, None] = field(default_factory=dict)
+    _running: dict[str, Run] = field(default_factory=dict)
+    _unsettled: dict[str, Run | None] = field(default_factory=dict)
+    _undisturbed_since: float | None = None
+    wake: threading.Event = field(default_factory=threading.Event)
+
+    def hold(self, tag: str) -> None:
+        """Note that this process took the message `tag`."""
+        self._held[tag] = None
+
+    def holds(self, tag: str) -> bool:
+        """Return whether `tag` is still this process's to run."""
+        return tag in self._held
+
+    def start(self, tag: str, run: Run) -> None:
+        """Note that the task of `tag` went to the pool."""
+        self._running[tag] = run
+
+    def release(self, tag: str) -> Run | None:
+        """Forget `tag`, and return its run if its task had started."""
+        self._held.pop(tag, None)
+        return self._running.pop(tag, None)
+
+    def running(self, tag: str) -> Run | None:
+        """Return the run of `tag` if its task went to the pool and has not ended."""
+        return self._running.get(tag)
+
+    def settle_later(self, tag: str) -> None:
+        """Leave it to the renewal thread to take the ended message `tag` out of Redis."""
+        self._unsettled[tag] = self._running.pop(tag, None)
+        self.wake.set()
+
+    def settled(self, tags: Iterable[str]) -> None:
+        """Forget ended messages that are out of Redis now."""
+        for tag in tags:
+            self._unsettled.pop(tag, None)
+            self._held.pop(tag, None)
+
+    def held(self) -> list[str]:
+        """Return the tags to renew."""
+        return list(self._held)
+
+    def runs(self) -> list[Run]:
+        """Return the runs whose marks are to renew."""
+        return list(self._running.values())
+
+    def unsettled(self) -> dict[str, Run | None]:
+        """Return the ended messages that Redis still lists as held."""
+        return dict(self._unsettled)
+
+    def kept_over_reconnect(self) -> set[str]:
+        """Return the tags not to give back when a channel closes: ended ones, and while reconnecting, running ones."""
+        return {*self._unsettled, *(self._running if self.reconnecting else ())}
+
+    def disturbed(self) -> None:
+        """Note that the connection to Redis broke: nothing may be swept until one lease after `connected`."""
+        self._undisturbed_since = None
+
+    def connected(self) -> None:
+        """Note that the connection to Redis stands."""
+        self.reconnecting = False
+        self._undisturbed_since = time.monotonic()
+
+    def stumbled(self) -> None:
+        """Note that a renewal failed; the others' may have failed too."""
+        if self._undisturbed_since is not None:
+            self._undisturbed_since = time.monotonic()
+
+    def undisturbed_seconds(self) -> float:
+        """Return for how many seconds the connection has stood and every renewal has succeeded."""
+        return 0.0 if self._undisturbed_since is None else time.monotonic() - self._undisturbed_since
+
+
+# One worker is one process, and kombu makes its QoS objects where nothing can be handed to them.
+ledger = Ledger()
+
+
+def mark_done(pipe: Pipeline, run: Run, lease: float) -> None:
+    """Queue on `pipe` that copies of an ended attempt are to end too, for as long as one may still turn up."""
+    pipe.set(run.mark, DONE, px=int(lease * 1000))
+
+
+class Keeper(threading.Thread):
+    """Renews every third of a lease on a connection of its own, until the process ends.
+
+    A thread, because the event loop sleeps during soft shutdown and blocks in a synchronous command on a dead socket.
+    """
+
+    def __init__(self, app: Celery, options: Options, group: str) -> None:
+        super().__init__(name="lease-keeper", daemon=True)
+        self.app, self.options, self.group = app, options, group
+        self.paused: frozenset[str] = frozenset()
+        self._client: Redis | None = None
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Renew until stopped; a Redis that is away is tried again every second."""
+        due = 0.0
+        while not self._stop.is_set():
+            try:
+                if self._client is None:
+                    self._client = dedicated(self.app, timeout=min(5.0, self.options.renewal_interval))
+                self.settle()
+                if time.monotonic() >= due:
+                    self.renew()
+                    self._read_paused()
+                    due = time.monotonic() + min(self.options.renewal_interval, 5.0)
+            except (RedisError, OSError, self.app.connection_for_read().connection_errors) as error:
+                ledger.stumbled()
+                logger.warning("Lease renewal failed, trying again: %s", error)
+                self._client = None
+                self._stop.wait(0.5)
+            ledger.wake.wait(min(1.0, self.options.renewal_interval / 2))
+            ledger.wake.clear()
+
+    def renew(self) -> None:
+        """Put the present time to every held message and execution mark: one round trip."""
+        assert self._client is not None
+        tags, runs = ledger.held(), ledger.runs()
+        if not self.options.renew or not (tags or runs):
+            return
+        now = time.time()
+        pipe = self._client.pipeline(transaction=False)
+        if tags:
+            pipe.zadd(keys.unacked_index(self.group), dict.fromkeys(tags, now), xx=True)
+        for run in runs:
+            # Not a plain SET: it could overwrite the DONE of a task that ended this very moment.
+            pipe.set(run.mark, ledger.owner, px=int(self.options.lease * 1000), nx=True)
+            pipe.pexpire(run.mark, int(self.options.lease * 1000))
+        pipe.execute()
+
+    def settle(self) -> None:
+        """Take ended messages, whose acknowledgement met a broken connection, out of Redis."""
+        unsettled = ledger.unsettled()
+        if not unsettled:
+            return
+        assert self._client is not None
+        pipe = self._client.pipeline()
+        pipe.zrem(keys.unacked_index(self.group), *unsettled)
+        pipe.hdel(keys.unacked(self.group), *unsettled)
+        for run in unsettled.values():
+            if run is not None:
+                mark_done(pipe, run, self.options.lease)
+        pipe.execute()
+        ledger.settled(unsettled)
+
+    def stop(self) -> None:
+        """End the thread, after one more try to settle what has ended."""
+        self._stop.set()
+        ledger.wake.set()
+        self.join(timeout=2)
+        if ledger.unsettled():
+            with suppress(RedisError, OSError):
+                self._client = dedicated(self.app, timeout=2)
+                self.settle()
+
+    def _read_paused(self) -> None:
+        assert self._client is not None
+        self.paused = frozenset(name.decode() for name in self._client.smembers(keys.PAUSED))

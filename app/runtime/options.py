@@ -1,0 +1,134 @@
+"""Runtime: what an application may choose about its delivery, with the reason for each default.
+
+Sources of the measured facts: the project's reliability notes; the tests under `tests/faults` repeat them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.runtime import keys
+
+# Kombu's priority lists multiply every queue by four; one list keeps LLEN exact and names printable.
+PRIORITY_STEPS = [0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the runtime runs an application. Durations are seconds.
+
+    group: the worker group of this process; empty for producers, beat, Flower and a development worker.
+    queues: names of the queues that the group consumes; empty means every declared queue.
+    lease: how long a worker may go unheard before others may run what it held.
+    renew: False takes lease renewal away (only to show in a test what it is for).
+    max_eta: the farthest eta or countdown a producer may ask for.
+    socket_timeout: bound of one Redis command; None leaves it unbounded, and a half-open connection then hangs
+        the worker until its heartbeat goes stale (only to show that in a test).
+    key_prefix: put before every broker key.
+    heartbeat_dir: folder of the heartbeat files; empty means none.
+    heartbeat_tolerance: the event loop may be silent this long before the worker counts as dead.
+    reconnect_limit: reconnecting may take this long while Redis answers others, then the worker counts as dead.
+    beat_lock: a beat that dies without a word blocks its successor this long.
+    beat_loop: longest sleep between two looks at the schedule; the lock must outlast several.
+    retry_delay: default seconds between a task's attempts.
+    kills: starts of one message that end in the death of its worker before it goes to the dead letters.
+    unbounded_pool: allow pools that enforce no time limit (solo, threads, gevent).
+    """
+
+    group: str = ""
+    queues: tuple[str, ...] = ()
+    lease: float = 60.0
+    renew: bool = True
+    max_eta: int = 86400
+    socket_timeout: float | None = 10.0
+    key_prefix: str = ""
+    heartbeat_dir: str = ""
+    heartbeat_tolerance: float = 20.0
+    reconnect_limit: float = 300.0
+    beat_lock: float = 30.0
+    beat_loop: float = 5.0
+    retry_delay: int = 10
+    kills: int = 3
+    unbounded_pool: bool = False
+
+    @property
+    def renewal_interval(self) -> float:
+        """A third of the lease: two renewals may fail before anybody may take the work."""
+        return self.lease / 3
+
+
+def transport_options(options: Options) -> dict[str, Any]:
+    """Return kombu's `broker_transport_options` for `options`."""
+    group = options.group or keys.EVERY_QUEUE
+    return {
+        "visibility_timeout": options.lease,
+        # Default is every tenth look at 10 s: up to 100 s before a dead worker's messages are seen.
+        "unacked_restore_interval": min(10.0, max(1.0, options.lease / 6)),
+        "unacked_restore_throttle": 1,
+        # One sweep takes all that lapsed; the default of ten a sweep makes a large worker's death last minutes.
+        "unacked_restore_limit": None,
+        # Its own hash for each group: an exact count of its work, and no other client can take a running task.
+        "unacked_key": keys.unacked(group),
+        "unacked_index_key": keys.unacked_index(group),
+        "unacked_mutex_key": keys.unacked_mutex(group),
+        "unacked_mutex_expire": max(1, int(options.lease)),
+        "global_keyprefix": options.key_prefix,
+        "priority_steps": PRIORITY_STEPS,
+        # None of these is set by default, and a half-open connection then hangs worker and producer for good.
+        "socket_timeout": options.socket_timeout,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+
+
+def settings(options: Options, broker_url: str) -> dict[str, Any]:
+    """Return the Celery settings that `options` ask for."""
+    return {
+        "broker_transport_options": transport_options(options),
+        # Pods start in any order.
+        "broker_connection_retry_on_startup": True,
+        # The default of 100 ends the worker after 46 min of outage.
+        "broker_connection_max_retries": None,
+        # A failover (READONLY) or a full Redis (OOM) otherwise ends the worker.
+        "broker_channel_error_retry": True,
+        # The message stays in Redis until the task has ended: what survives the death of a worker.
+        "task_acks_late": True,
+        # Bounded retries with a delay; reject_on_worker_lost ran a poison task 164 times in 40 s.
+        "task_reject_on_worker_lost": False,
+        "task_retry_on_worker_lost": True,
+        # A worker holds what it runs and nothing more, so that LLEN is what waits.
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        # True loses the running task when Redis restarts and the results live in the same Redis.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # A redelivered task that has ended is not run again (2 runs without, 1 with).
+        "worker_deduplicate_successful_tasks": True,
+        # Leaks end with the child.
+        "worker_max_tasks_per_child": 1000,
+        "worker_detect_quorum_queues": False,
+        "redis_socket_timeout": options.socket_timeout,
+        "redis_socket_connect_timeout": 5,
+        "redis_socket_keepalive": True,
+        "redis_retry_on_timeout": True,
+        "redis_backend_health_check_interval": 25,
+        "result_backend_transport_options": {"global_keyprefix": options.key_prefix},
+        # A finished task must not fail because an idle connection to the backend was cut.
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 10,
+        # An outage is the publisher's to hear about within seconds.
+        "task_publish_retry_policy": {
+            "max_retries": 3,
+            "interval_start": 0.2,
+            "interval_step": 0.5,
+            "interval_max": 2,
+        },
+        "beat_scheduler": "app.runtime.beat:Scheduler",
+        "beat_max_loop_interval": options.beat_loop,
+        "redbeat_redis_url": broker_url,
+        "redbeat_key_prefix": f"{options.key_prefix}redbeat:",
+        # Shorter than the lock, so that a hung Redis is noticed while the lock is still ours.
+        "redbeat_redis_options": {"socket_timeout": 5, "socket_connect_timeout": 5, "socket_keepalive": True},
+        "redbeat_lock_timeout": options.beat_lock,
+    }

@@ -1,0 +1,28 @@
+"""Operator -> worker: pausing a queue so that it stays paused over restarts. Workers follow within seconds."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from celery import Celery
+
+from app.runtime import keys
+from app.runtime.clients import pooled
+
+
+def pause(app: Celery, queue: str) -> None:
+    """Have every worker stop taking from `queue`; what runs, runs on."""
+    with pooled(app) as client:
+        client.sadd(keys.PAUSED, queue)
+
+
+def resume(app: Celery, queue: str) -> None:
+    """Have the workers take from `queue` again."""
+    with pooled(app) as client:
+        client.srem(keys.PAUSED, queue)
+
+
+def paused(app: Celery) -> set[str]:
+    """Return the names of the paused queues."""
+    with pooled(app) as client:
+        return {name.decode() for name in cast("set[bytes]", client.smembers(keys.PAUSED))}

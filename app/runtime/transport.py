@@ -1,0 +1,108 @@
+"""Broker <-> worker: kombu's Redis transport with leases.
+
+The stock transport gives back what it held as soon as its connection breaks, running tasks included, and sweeps
+for lapsed messages at once after an outage, before the others could renew. Both start a running task twice.
+This transport keeps what runs, and sweeps only after a whole lease of undisturbed connection.
+
+Used through the ordinary `redis://`, `rediss://` and `sentinel://` URLs once `register` was called. What it needs of
+kombu's insides (`QoS._delivered`, `_dirty`, `_remove_from_indices`, `restore_by_tag`) is held by a contract test.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu import transport as registry
+from kombu.transport import redis
+
+from app.runtime.lease import ledger, mark_done
+
+
+class QoS(redis.QoS):
+    """What one channel holds, entered in the process's ledger so that it is renewed."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Take a message; raises redis-py's errors."""
+        super().append(message, delivery_tag)
+        ledger.hold(delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Take an ended message out of Redis, or have it done as soon as Redis is back."""
+        try:
+            if self.channel.closed:
+                raise ConnectionError("the channel was closed by a reconnect")
+            pipe = self._remove_from_indices(delivery_tag)
+            run = ledger.running(delivery_tag)
+            if run is not None:
+                mark_done(pipe, run, ledger.lease)
+            pipe.execute()
+        except (ConnectionError, *self.channel.connection_errors, self.channel.ResponseError):
+            # Raising would end nothing and repeat a finished task: its message would come back.
+            ledger.settle_later(delivery_tag)
+        else:
+            ledger.release(delivery_tag)
+        self._quick_ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message back to its queue, or take it out of Redis as `ack` does."""
+        if not requeue:
+            return self.ack(delivery_tag)
+        self._give_back([delivery_tag], leftmost=True)
+        self._quick_ack(delivery_tag)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give back what this channel holds, except what runs on while the worker only reconnects."""
+        self._flush()
+        keep = ledger.kept_over_reconnect()
+        tags = [tag for tag in self._delivered if tag not in keep]
+        self._delivered.clear()
+        self._give_back(tags)
+
+    def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:
+        """Sweep for lapsed leases, once everybody had a whole lease's time to renew."""
+        if ledger.undisturbed_seconds() >= self.visibility_timeout:
+            super().restore_visible(start=start, num=num, interval=interval)
+
+    def _give_back(self, tags: list[str], leftmost: bool = False) -> None:
+        # Released before Redis is asked: if that fails, the leases lapse and another worker takes the messages.
+        runs = [run for run in map(ledger.release, tags) if run is not None]
+        with self.channel.conn_or_acquire() as client:
+            if runs:
+                # A deliberate return is no death of the worker, and the next start need not wait for the mark.
+                client.delete(*(key for run in runs for key in (run.mark, run.starts)))
+            for tag in tags:
+                self.restore_by_tag(tag, client=client, leftmost=leftmost)
+
+
+class Channel(redis.Channel):
+    """A channel whose messages are leased."""
+
+    QoS = QoS
+
+
+class Transport(redis.Transport):
+    """`redis://` and `rediss://` with leases."""
+
+    Channel = Channel
+
+
+class SentinelChannel(redis.SentinelChannel):
+    """A channel found through Sentinel, whose messages are leased."""
+
+    QoS = QoS
+
+
+class SentinelTransport(redis.SentinelTransport):
+    """`sentinel://` with leases."""
+
+    Channel = SentinelChannel
+
+
+def register() -> None:
+    """Make kombu use these transports for Redis URLs in this process."""
+    for alias, cls in {"redis": Transport, "rediss": Transport, "sentinel": SentinelTransport}.items():
+        registry.TRANSPORT_ALIASES[alias] = f"{__name__}:{cls.__name__}"
+        registry._transport_cache.pop(alias, None)
+
+
+__all__ = ["Channel", "QoS", "SentinelChannel", "SentinelTransport", "Transport", "register"]
