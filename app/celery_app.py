@@ -5,9 +5,8 @@ from __future__ import annotations
 from celery import Celery
 
 from app.config import Settings, settings
-from app.queues import DEFAULT_QUEUE, QUEUES, ROUTES
-from app.runtime import install
-from app.runtime.options import Delivery
+from app.queues import DEFAULT_QUEUE, GROUPS, QUEUES, ROUTES
+from app.runtime import Options, install, logs
 from app.schedule import SCHEDULE
 
 TASK_MODULES = (
@@ -48,8 +47,25 @@ def create(settings: Settings) -> Celery:
         result_expires=settings.result_expires,
         beat_schedule=SCHEDULE,
     )
-    install(app, Delivery.from_settings(settings))
+    install(app, runtime_options(settings))
+    logs.install(settings.log_level, settings.log_format, settings.worker_group)
     return app
+
+
+def runtime_options(settings: Settings) -> Options:
+    """Return what the runtime needs to know of `settings`."""
+    return Options(
+        group=settings.worker_group,
+        queues=GROUPS[settings.worker_group].queues if settings.worker_group else (),
+        lease=settings.lease,
+        max_eta=settings.max_eta,
+        socket_timeout=settings.socket_timeout,
+        key_prefix=settings.key_prefix,
+        heartbeat_dir=settings.heartbeat_dir,
+        reconnect_limit=settings.reconnect_limit,
+        beat_lock=settings.beat_lock,
+        unbounded_pool=settings.unbounded_pool,
+    )
 
 
 app = create(settings)

@@ -117,6 +117,10 @@ class Settings:
     task_events: bool = _setting("CELERY_TASK_EVENTS", "true", _boolean())
     # Second bound of a half-open connection; None hangs a worker for good (measured), so it can't be said here.
     socket_timeout: float = _setting("CELERY_SOCKET_TIMEOUT_SECONDS", "10", _number(0.1, 120))
+    # Reconnecting for longer than this, while Redis answers others, makes a worker count as dead.
+    reconnect_limit: float = _setting("CELERY_RECONNECT_LIMIT_SECONDS", "300", _number(1, 3600))
+    # Pools that enforce no time limit (solo, threads, gevent) are refused unless the group says so.
+    unbounded_pool: bool = _setting("CELERY_UNBOUNDED_POOL", "false", _boolean())
     # The beat that holds the lock ticks; a dead holder blocks its successor for this long.
     beat_lock: float = _setting("CELERY_BEAT_LOCK_SECONDS", "30", _number(5, 600))
     # Where workers and beat keep their heartbeat files; memory-backed in the chart.

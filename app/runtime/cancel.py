@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from celery import Celery
 
-from app.runtime import keys
 from app.runtime.clients import pooled
+from app.runtime.keys import Keys
 
 # Seconds: longer than any eta that a producer may ask for by default, and the life of the API's task records.
 CANCEL_TTL = 7 * 86400
@@ -21,11 +21,11 @@ def cancel(app: Celery, task_id: str, *, terminate: bool) -> None:
     Raises kombu's or redis-py's errors when Redis can't be reached.
     """
     with pooled(app) as client:
-        client.set(keys.cancelled(task_id), b"1", ex=CANCEL_TTL)
+        client.set(Keys.of(app).cancelled(task_id), b"1", ex=CANCEL_TTL)
     app.control.revoke(task_id, terminate=terminate, signal="SIGTERM")
 
 
 def is_cancelled(app: Celery, task_id: str) -> bool:
     """Return whether `task_id` carries a cancel mark."""
     with pooled(app) as client:
-        return bool(client.exists(keys.cancelled(task_id)))
+        return bool(client.exists(Keys.of(app).cancelled(task_id)))

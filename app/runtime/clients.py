@@ -1,10 +1,9 @@
-"""Runtime -> broker: Redis clients made by kombu, so that TLS, Sentinel, users and the key prefix are as for Celery."""
+"""Runtime -> broker: Redis clients made by kombu, so that TLS, Sentinel, and users are as for Celery."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
 
 from celery import Celery
 from kombu import Connection
@@ -32,5 +31,5 @@ def pooled(app: Celery) -> Iterator[Redis]:
 
 
 def _client(connection: Connection) -> Redis:
-    channel = connection.default_channel
-    return cast(Redis, channel.Client(connection_pool=channel.pool))
+    # A plain client: kombu's own prefixes only the commands that kombu uses. `Keys` has the prefix.
+    return Redis(connection_pool=connection.default_channel.pool)

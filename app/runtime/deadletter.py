@@ -10,8 +10,8 @@ from celery import Celery
 from celery.worker.request import Request
 from redis import Redis
 
-from app.runtime import keys
 from app.runtime.clients import pooled
+from app.runtime.keys import Keys
 
 # Per group; the newest stay. A record holds the message whole, so this bounds memory, too.
 LIMIT = 1000
@@ -21,8 +21,8 @@ class DeadLetter(Exception):
     """A task was put among the dead letters instead of being started once more."""
 
 
-def bury(client: Redis, group: str, request: Request, reason: str) -> None:
-    """Keep the message of `request` in the dead letters of `group`. Raises redis-py's errors."""
+def bury(client: Redis, name: str, request: Request, starts: str, reason: str) -> None:
+    """Keep the message of `request`, whose starts are counted at `starts`, in the hash `name`. Raises redis-py's errors."""
     message = request.message
     record = {
         "id": request.id,
@@ -30,47 +30,47 @@ def bury(client: Redis, group: str, request: Request, reason: str) -> None:
         "queue": message.delivery_info.get("routing_key"),
         "reason": reason,
         "at": time.time(),
+        "starts": starts,
         "message": message._raw,
     }
-    name = keys.dead_letters(group)
     client.hset(name, request.id, json.dumps(record))
     if client.hlen(name) > LIMIT:
-        oldest = min(_records(client, group), key=lambda entry: entry["at"])
+        oldest = min(_records(client, name), key=lambda entry: entry["at"])
         client.hdel(name, oldest["id"])
 
 
 def entries(app: Celery, group: str, limit: int = 100) -> list[dict[str, Any]]:
     """Return up to `limit` dead letters of `group`, newest first: id, task, queue, reason, at (unix seconds)."""
     with pooled(app) as client:
-        records = sorted(_records(client, group), key=lambda entry: -entry["at"])[:limit]
-    return [{name: value for name, value in record.items() if name != "message"} for record in records]
+        records = sorted(_records(client, Keys.of(app).dead_letters(group)), key=lambda entry: -entry["at"])[:limit]
+    return [{name: value for name, value in record.items() if name not in ("message", "starts")} for record in records]
 
 
 def replay(app: Celery, group: str, task_id: str) -> bool:
     """Put the dead letter `task_id` back on its queue; return False when there is none."""
+    names = Keys.of(app)
     with pooled(app) as client:
-        text = cast("bytes | None", client.hget(keys.dead_letters(group), task_id))
+        text = cast("bytes | None", client.hget(names.dead_letters(group), task_id))
         if text is None:
             return False
         record = json.loads(text)
         message = record["message"]
         message["headers"].pop("redelivered", None)
         message["properties"]["delivery_info"].pop("redelivered", None)
-        stale = list(client.scan_iter(match=keys.starts(task_id, "*"), count=1000))
         pipe = client.pipeline()
-        pipe.lpush(record["queue"], json.dumps(message))
-        pipe.hdel(keys.dead_letters(group), task_id)
+        pipe.lpush(names.waiting(record["queue"]), json.dumps(message))
+        pipe.hdel(names.dead_letters(group), task_id)
+        pipe.delete(record["starts"])
         pipe.execute()
-        if stale:
-            client.delete(*stale)
     return True
 
 
 def discard(app: Celery, group: str, task_id: str) -> bool:
     """Drop the dead letter `task_id`; return False when there is none."""
+    names = Keys.of(app)
     with pooled(app) as client:
-        return bool(client.hdel(keys.dead_letters(group), task_id))
+        return bool(client.hdel(names.dead_letters(group), task_id))
 
 
-def _records(client: Redis, group: str) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in cast("list[bytes]", client.hvals(keys.dead_letters(group)))]
+def _records(client: Redis, name: str) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in cast("list[bytes]", client.hvals(name))]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from billiard.exceptions import WorkerLostError
 from celery import signals
 from celery.worker import state
 from celery.worker.request import Request
@@ -26,17 +28,26 @@ def fail(request: Request, error: Exception) -> None:
     request.acknowledge()
 
 
-def translate_memory_error(request: Request) -> None:
-    """Make a MemoryError inside this task its ordinary failure.
+def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
+    """See to the two failures that Celery handles badly.
 
-    Celery raises it again in the worker's main process, which ends the worker and repeats the siblings' tasks.
+    A MemoryError inside a task becomes its ordinary failure: Celery raises it again in the worker's main process,
+    which ends the worker and repeats the siblings' tasks. A task that has killed its process as often as its
+    max_retries allow is handed to `bury`, so that it can be looked at and replayed.
     """
     on_failure = request.on_failure
 
-    def translated(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+    def watched(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         cause = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(cause, MemoryError):
             exc_info.exception = TaskMemoryError(str(cause) or "the task ran out of memory")
+        elif isinstance(cause, WorkerLostError) and _retries_spent(request):
+            bury(request, f"it killed its process: {cause}")
         return on_failure(exc_info, *args, **kwargs)
 
-    request.on_failure = translated
+    request.on_failure = watched
+
+
+def _retries_spent(request: Request) -> bool:
+    allowed = request.task.max_retries
+    return allowed is not None and (request.request_dict.get("retries") or 0) >= allowed

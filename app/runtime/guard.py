@@ -17,9 +17,10 @@ from celery.worker.request import Request
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.runtime import deadletter, keys
+from app.runtime import deadletter
 from app.runtime.clients import dedicated
-from app.runtime.failures import fail, translate_memory_error
+from app.runtime.failures import fail, watch
+from app.runtime.keys import Keys
 from app.runtime.lease import DONE, Run, ledger
 from app.runtime.options import Options
 
@@ -45,7 +46,7 @@ class Guard:
     """Stands between Celery's consumer and its pool."""
 
     def __init__(self, app: Celery, options: Options, group: str) -> None:
-        self.app, self.options, self.group = app, options, group
+        self.app, self.options, self.group, self.keys = app, options, group, Keys.of(app)
         self._client: Redis | None = None
 
     def install(self, consumer: Any) -> None:
@@ -60,11 +61,11 @@ class Guard:
     def admit(self, request: Request, start: Callable[[Request], None]) -> None:
         """Start `request`, or do what else its marks ask for."""
         tag = request.message.delivery_tag
-        run = run_of(request)
+        run = self._run_of(request)
         verdict = self._judge(request, run)
         if verdict is Verdict.RUN:
             ledger.start(tag, run)
-            translate_memory_error(request)
+            watch(request, self._bury)
             return start(request)
         self._free_slot()
         if verdict is Verdict.WAIT:
@@ -72,8 +73,9 @@ class Guard:
         if verdict is Verdict.CANCELLED:
             request._announce_revoked("cancelled", False, None, False)
         elif verdict is Verdict.DEAD:
-            deadletter.bury(self._redis(), self.group, request, f"it ended its worker {self.options.kills + 1} times")
-            fail(request, deadletter.DeadLetter(f"dead letter after {self.options.kills + 1} starts that ended a worker"))
+            reason = f"{self.options.kills + 1} starts ended in the death of the worker"
+            self._bury(request, reason)
+            fail(request, deadletter.DeadLetter(reason))
         else:
             logger.info("Task %s[%s] ended meanwhile; its copy is dropped", request.name, request.id)
             state.task_ready(request)
@@ -96,7 +98,7 @@ class Guard:
         redelivered = bool(request.delivery_info.get("redelivered"))
         pipe = self._redis().pipeline(transaction=False)
         pipe.set(run.mark, ledger.owner, px=lease, nx=True)
-        pipe.mget(keys.cancelled(request.id), run.mark)
+        pipe.mget(self.keys.cancelled(request.id), run.mark)
         if redelivered:
             pipe.incr(run.starts)
             pipe.expire(run.starts, STARTS_TTL)
@@ -129,6 +131,15 @@ class Guard:
         state.task_reserved(request)
         self.consumer.on_task_request(request)
 
+    def _bury(self, request: Request, reason: str) -> None:
+        logger.error("Task %s[%s] goes to the dead letters: %s", request.name, request.id, reason)
+        deadletter.bury(self._redis(), self.keys.dead_letters(self.group), request, self._run_of(request).starts, reason)
+
+    def _run_of(self, request: Request) -> Run:
+        # A retry and a replacement keep the id of the task.
+        attempt = f"{request.request_dict.get('retries') or 0}.{request.replaced_task_nesting or 0}"
+        return Run(self.keys.execution(request.id, attempt), self.keys.starts(request.id, attempt))
+
     def _free_slot(self) -> None:
         release = getattr(self.controller, "_quick_release", None)
         if release is not None:
@@ -138,12 +149,6 @@ class Guard:
         if self._client is None:
             self._client = dedicated(self.app, timeout=5)
         return self._client
-
-
-def run_of(request: Request) -> Run:
-    """Return the keys of the attempt that `request` is: a retry and a replacement keep the id of the task."""
-    attempt = f"{request.request_dict.get('retries') or 0}.{request.replaced_task_nesting or 0}"
-    return Run(keys.execution(request.id, attempt), keys.starts(request.id, attempt))
 
 
 def _too_long(request: Request, limit: float, allowed: float) -> str:

@@ -19,8 +19,8 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 
-from app.runtime import keys
 from app.runtime.clients import dedicated
+from app.runtime.keys import Keys
 from app.runtime.options import Options
 
 logger = get_logger(__name__)
@@ -133,7 +133,9 @@ class Keeper(threading.Thread):
 
     def __init__(self, app: Celery, options: Options, group: str) -> None:
         super().__init__(name="lease-keeper", daemon=True)
-        self.app, self.options, self.group = app, options, group
+        self.app, self.options = app, options
+        keys = Keys.of(app)
+        self._hash, self._index, self._paused = keys.unacked(group), keys.unacked_index(group), keys.paused()
         self.paused: frozenset[str] = frozenset()
         self._client: Redis | None = None
         self._stop = threading.Event()
@@ -167,7 +169,7 @@ class Keeper(threading.Thread):
         now = time.time()
         pipe = self._client.pipeline(transaction=False)
         if tags:
-            pipe.zadd(keys.unacked_index(self.group), dict.fromkeys(tags, now), xx=True)
+            pipe.zadd(self._index, dict.fromkeys(tags, now), xx=True)
         for run in runs:
             # Not a plain SET: it could overwrite the DONE of a task that ended this very moment.
             pipe.set(run.mark, ledger.owner, px=int(self.options.lease * 1000), nx=True)
@@ -181,8 +183,8 @@ class Keeper(threading.Thread):
             return
         assert self._client is not None
         pipe = self._client.pipeline()
-        pipe.zrem(keys.unacked_index(self.group), *unsettled)
-        pipe.hdel(keys.unacked(self.group), *unsettled)
+        pipe.zrem(self._index, *unsettled)
+        pipe.hdel(self._hash, *unsettled)
         for run in unsettled.values():
             if run is not None:
                 mark_done(pipe, run, self.options.lease)
@@ -201,4 +203,4 @@ class Keeper(threading.Thread):
 
     def _read_paused(self) -> None:
         assert self._client is not None
-        self.paused = frozenset(name.decode() for name in self._client.smembers(keys.PAUSED))
+        self.paused = frozenset(name.decode() for name in self._client.smembers(self._paused))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.runtime import keys
+from app.runtime.keys import EVERY_QUEUE, Keys
 
 # Kombu's priority lists multiply every queue by four; one list keeps LLEN exact and names printable.
 PRIORITY_STEPS = [0]
@@ -60,7 +60,8 @@ class Options:
 
 def transport_options(options: Options) -> dict[str, Any]:
     """Return kombu's `broker_transport_options` for `options`."""
-    group = options.group or keys.EVERY_QUEUE
+    group = options.group or EVERY_QUEUE
+    keys = Keys()
     return {
         "visibility_timeout": options.lease,
         # Default is every tenth look at 10 s: up to 100 s before a dead worker's messages are seen.

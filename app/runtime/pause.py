@@ -6,23 +6,23 @@ from typing import cast
 
 from celery import Celery
 
-from app.runtime import keys
 from app.runtime.clients import pooled
+from app.runtime.keys import Keys
 
 
 def pause(app: Celery, queue: str) -> None:
     """Have every worker stop taking from `queue`; what runs, runs on."""
     with pooled(app) as client:
-        client.sadd(keys.PAUSED, queue)
+        client.sadd(Keys.of(app).paused(), queue)
 
 
 def resume(app: Celery, queue: str) -> None:
     """Have the workers take from `queue` again."""
     with pooled(app) as client:
-        client.srem(keys.PAUSED, queue)
+        client.srem(Keys.of(app).paused(), queue)
 
 
 def paused(app: Celery) -> set[str]:
     """Return the names of the paused queues."""
     with pooled(app) as client:
-        return {name.decode() for name in cast("set[bytes]", client.smembers(keys.PAUSED))}
+        return {name.decode() for name in cast("set[bytes]", client.smembers(Keys.of(app).paused()))}

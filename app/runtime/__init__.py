@@ -1,0 +1,44 @@
+"""What makes any Celery application operable: `install(app, Options(...))`, and nothing of the example.
+
+See `docs/runtime.md` for what it does, the calls that are stable, and what a foreign producer must share.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import before_task_publish, worker_init
+
+from app.runtime import limits, options, transport
+from app.runtime.options import Options
+from app.runtime.steps import consumer_step
+
+__all__ = ["Options", "install"]
+
+
+def install(app: Celery, choice: Options | None = None) -> None:
+    """Make `app` operable as `choice` says (default: `Options()`); call it once, before tasks are sent or run.
+
+    Sets the delivery settings, uses the leased transport for Redis URLs, hooks into the worker's consumer, and checks
+    limits. Makes no connection. `app.conf.broker_url` must be set. Raises ValueError when the broker is not Redis.
+    """
+    choice = choice or Options()
+    broker_url = app.conf.broker_url
+    if not str(broker_url).startswith(("redis://", "rediss://", "sentinel://")):
+        raise ValueError("the runtime needs a Redis broker: set broker_url to redis://, rediss:// or sentinel://")
+    transport.register()
+    app.conf.update(options.settings(choice, broker_url))
+    app.Task.default_retry_delay = choice.retry_delay
+    limits.refuse_far_eta(app, choice.max_eta)
+    before_task_publish.connect(limits.stamp)
+    app.steps["consumer"].add(consumer_step(choice))
+    app.conf.runtime = choice
+
+    def check(sender: Any = None, **_: Any) -> None:
+        if choice.queues and sender.app is app:
+            app.amqp.queues.select(choice.queues)
+        pool = getattr(sender.pool_cls, "__module__", str(sender.pool_cls)).rpartition(".")[2].replace("thread", "threads")
+        limits.refuse_worker(app, choice, pool.replace("threadss", "threads"))
+
+    worker_init.connect(check, weak=False)

@@ -1,0 +1,85 @@
+"""Worker: where the runtime hooks into Celery's consumer. Runs at every (re)connect, after the task consumer is up."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.signals import worker_shutdown, worker_shutting_down
+from celery.worker.consumer import Tasks
+
+from app.runtime.guard import Guard
+from app.runtime.heartbeat import INTERVAL, Heartbeat
+from app.runtime.keys import EVERY_QUEUE
+from app.runtime.lease import Keeper, ledger
+from app.runtime.options import Options
+
+# Seconds between two looks of the event loop at what the renewal thread read of paused queues.
+PAUSE_INTERVAL = 1.0
+
+
+def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
+    """Return the bootstep that gives a worker of `options` its leases, guard and heartbeat."""
+
+    class Runtime(bootsteps.StartStopStep):  # type: ignore[misc]
+        """Leases, guard, pauses and heartbeat of one worker."""
+
+        requires = (Tasks,)
+
+        def __init__(self, consumer: Any, **kwargs: Any) -> None:
+            super().__init__(consumer, **kwargs)
+            app: Celery = consumer.app
+            group = options.group or EVERY_QUEUE
+            ledger.lease = options.lease
+            ledger.owner = f"{consumer.hostname}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+            self.keeper = Keeper(app, options, group)
+            self.heartbeat = Heartbeat(app, options) if options.heartbeat_dir else None
+            self._paused_here: set[str] = set()
+            Guard(app, options, group).install(consumer)
+            self._watch_connection(consumer)
+            worker_shutdown.connect(self._settle, weak=False)
+            if self.heartbeat is not None:
+                worker_shutting_down.connect(self.heartbeat.leave, weak=False)
+                self.heartbeat.start()
+
+        def _settle(self, **_: Any) -> None:
+            # Leases are renewed to the end: a soft shutdown still waits for what runs.
+            self.keeper.stop()
+
+        def start(self, consumer: Any) -> None:
+            ledger.connected()
+            if not self.keeper.is_alive():
+                self.keeper.start()
+            consumer.timer.call_repeatedly(PAUSE_INTERVAL, self._follow_pauses, (consumer,))
+            if self.heartbeat is not None:
+                self.heartbeat.connected(consumer)
+                consumer.timer.call_repeatedly(INTERVAL, self.heartbeat.tick)
+
+        def _watch_connection(self, consumer: Any) -> None:
+            for name in ("on_connection_error_after_connected", "on_connection_error_before_connected"):
+                setattr(consumer, name, self._noting_loss(getattr(consumer, name)))
+
+        def _noting_loss(self, handler: Any) -> Any:
+            def noting(error: Exception) -> Any:
+                ledger.reconnecting = True
+                ledger.disturbed()
+                if self.heartbeat is not None:
+                    self.heartbeat.lost()
+                return handler(error)
+
+            return noting
+
+        def _follow_pauses(self, consumer: Any) -> None:
+            queues = consumer.app.amqp.queues
+            consumed = {queue.name for queue in consumer.task_consumer.queues}
+            for name in consumed & self.keeper.paused:
+                self._paused_here.add(name)
+                consumer.cancel_task_queue(name)
+            for name in self._paused_here - self.keeper.paused:
+                self._paused_here.discard(name)
+                if name in queues:
+                    consumer.add_task_queue(name)
+
+    return Runtime
