@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -42,9 +43,10 @@ CATALOGUE: dict[str, tuple[int, int]] = {
     "lamp": (4900, 10_000),
 }
 
-NEW, READY, PAID, CLOSED = "new", "ready", "paid", "closed"
+# new -> ready (priced, stock taken) -> paying -> paid -> closed (receipt sent). An order that stays in `paying`
+# may have been charged: only a person or another try of the payment moves it on.
+NEW, READY, PAYING, PAID, CLOSED = "new", "ready", "paying", "paid", "closed"
 REJECTED, TIMED_OUT, RELEASED = "rejected", "timed_out", "released"
-STATUSES = (NEW, READY, PAID, CLOSED, REJECTED, TIMED_OUT, RELEASED)
 
 
 class UnknownOrder(LookupError):
@@ -147,10 +149,10 @@ redis.call('HSET', KEYS[1], 'status', 'ready', 'total', ARGV[1])
 return 'ready'
 """
 
-# Gives the stock of an unpaid order back, once. Returns whether it did.
+# Gives the stock of an order back if it has the status given, once. Returns whether it did.
 _RELEASE = """
-if redis.call('HGET', KEYS[1], 'status') ~= 'ready' then return 0 end
-for i = 1, #ARGV, 2 do redis.call('HINCRBY', KEYS[2], ARGV[i], ARGV[i + 1]) end
+if redis.call('HGET', KEYS[1], 'status') ~= ARGV[1] then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', KEYS[1], 'status', 'released')
 return 1
 """
@@ -202,14 +204,14 @@ class Store:
         Returns READY; the status that the order had, when it is past that; REJECTED when an article is short.
         """
         arguments: list[str | int] = [sum(CATALOGUE[item.sku][0] * item.quantity for item in order.items)]
-        for item in order.items:
-            arguments += [item.sku, item.quantity, CATALOGUE[item.sku][1]]
+        for sku, quantity in _pieces(order).items():
+            arguments += [sku, quantity, CATALOGUE[sku][1]]
         keys = [self.keys.order(order.id), self.keys.stock]
         return _text(self.redis.register_script(_RESERVE)(keys=keys, args=arguments))
 
-    def release(self, order: Order) -> bool:
-        """Give the stock of an unpaid order back, once; return whether this call did."""
-        arguments = [value for item in order.items for value in (item.sku, item.quantity)]
+    def release(self, order: Order, *, only_from: str = READY) -> bool:
+        """Give the stock of an order with that status back, once; return whether this call did."""
+        arguments = [only_from, *(value for line in _pieces(order).items() for value in line)]
         keys = [self.keys.order(order.id), self.keys.stock]
         return bool(self.redis.register_script(_RELEASE)(keys=keys, args=arguments))
 
@@ -221,7 +223,7 @@ class Store:
     def remove_orders(self, before: float) -> int:
         """Remove the orders created before a time that are not under way; return how many."""
         ids = _texts(self.redis.zrange(self.keys.orders, "-inf", f"({before}", byscore=True))
-        over = [order.id for order in self._read_orders(ids) if order.status not in (NEW, READY)]
+        over = [order.id for order in self._read_orders(ids) if order.status not in (NEW, READY, PAYING)]
         for batch in _batches(over):
             self.redis.delete(*map(self.keys.order, batch))
             self.redis.zrem(self.keys.orders, *batch)
@@ -373,6 +375,14 @@ def store() -> Store:
         _stores.clear()
         _stores[pid] = connect(settings.store_url, settings.key_prefix)
     return _stores[pid]
+
+
+def _pieces(order: Order) -> Counter[str]:
+    # An article may stand on several lines, and the stock must do for all of them together.
+    pieces: Counter[str] = Counter()
+    for item in order.items:
+        pieces[item.sku] += item.quantity
+    return pieces
 
 
 def _text(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from html import escape
@@ -19,6 +20,8 @@ from app.tasks._chart import bars
 # Days that each kind of report covers, today included.
 KINDS = {"daily": 1, "weekly": 7, "monthly": 31}
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
+# Spreadsheets skip white space before a formula, and some take the wide forms of its first sign.
+_FORMULA = re.compile(r"[\t\r\n]|\s*[-=+@|%\uff0b\uff0d\uff1d\uff20]")
 _COLUMNS = ("order", "customer", "email", "status", "total", "created")
 
 
@@ -78,9 +81,7 @@ def as_html(title: str, orders: Sequence[Order], days: Sequence[datetime]) -> st
 
 def defused(cell: str) -> str:
     """Return `cell` so that a spreadsheet shows it as text: with a quote before what would start a formula."""
-    # Spreadsheets skip white space before a formula, and some take the wide forms of the signs.
-    start = cell.lstrip()[:1]
-    return f"'{cell}" if cell[:1] in "\t\r\n" and cell or start and start in "=+-@＝＋－＠|%" else cell
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def _row(order: Order) -> tuple[str, ...]:
