@@ -1,0 +1,1 @@
+"""One module per make verb that needs more than a line."""
