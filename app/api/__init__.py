@@ -1,0 +1,1 @@
+"""HTTP -> producer: what `app.main` is put together from."""
