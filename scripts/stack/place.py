@@ -1,0 +1,154 @@
+"""Where a stack lives: its folder, its ports and its passwords. Two stacks differ in nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Each port's variable and default; the names are those of the processes in `processes.py`.
+PORTS: dict[str, tuple[str, int]] = {
+    "broker": ("STACK_REDIS_PORT", 6379),
+    "smtp": ("STACK_SMTP_PORT", 1025),
+    "sandbox": ("STACK_SANDBOX_PORT", 8025),
+    "flower": ("STACK_FLOWER_PORT", 5555),
+    "api": ("STACK_API_PORT", 8000),
+}
+# A Unix socket's path holds 107 bytes, and supervisor binds a temporary name first: the path, a dot and its process id.
+LONGEST_SOCKET = 107 - len(".4194304")
+
+
+class Refused(Exception):
+    """What was asked can't be done; the message is one sentence with the way out. `code` is the exit code."""
+
+    def __init__(self, sentence: str, code: int = 1) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stack's folder and ports."""
+
+    folder: Path
+    ports: Mapping[str, int]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Place:
+        """Read STACK_DIR and the ports' variables. Raises Refused for what is no port, or is named twice."""
+        folder = Path(environment.get("STACK_DIR") or ".stack")
+        ports = {name: _port(environment, *rule) for name, rule in PORTS.items()}
+        for name, port in ports.items():
+            twins = [PORTS[other][0] for other in ports if ports[other] == port and other != name]
+            if twins:
+                raise Refused(f"{PORTS[name][0]} and {twins[0]} are both {port}: give each a port of its own.", 2)
+        return cls(folder if folder.is_absolute() else ROOT / folder, ports)
+
+    @property
+    def id(self) -> str:
+        """What marks this stack's processes, in their environment, as its own."""
+        return hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
+
+    @property
+    def socket(self) -> Path:
+        """The process manager's control socket: in the folder, or in a short one when the path is too long for that."""
+        path = self.folder / "supervisor.sock"
+        if len(os.fsencode(path)) <= LONGEST_SOCKET:
+            return path
+        return Path(tempfile.gettempdir()) / f"stack-{self.id}" / "supervisor.sock"
+
+    def log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
+
+    def heartbeat(self, name: str) -> Path:
+        return self.folder / "run" / name
+
+    def secret(self, name: str) -> Path:
+        return self.folder / "secrets" / name
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def redis_url(self, database: int = 0) -> str:
+        """The broker's URL, with its password."""
+        password = self.secret("redis_password").read_text()
+        return f"redis://:{password}@127.0.0.1:{self.ports['broker']}/{database}"
+
+    @property
+    def api_token(self) -> str:
+        return self.secret("api_token").read_text()
+
+    @property
+    def flower_login(self) -> tuple[str, str]:
+        """User and password."""
+        return "flower", self.secret("flower_password").read_text()
+
+    def prepare(self) -> None:
+        """Lay the folders, the passwords (kept from the last time) and the files made of them; only the owner reads."""
+        for folder in (
+            self.folder,
+            self.socket.parent,
+            *(self.folder / name for name in ("logs", "run", "redis", "secrets")),
+        ):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.socket.parent.stat().st_uid != os.getuid():
+            raise Refused(f"{self.socket.parent} belongs to somebody else: choose a shorter STACK_DIR.")
+        for name in ("redis_password", "api_token", "flower_password"):
+            if not self.secret(name).exists():
+                write_secret(self.secret(name), secrets.token_urlsafe(24))
+        for number, name in enumerate(("broker_url", "result_backend", "store_url")):
+            write_secret(self.secret(name), self.redis_url(number))
+        write_secret(self.folder / "redis.conf", self._redis_configuration())
+
+    def _redis_configuration(self) -> str:
+        # noeviction: a full Redis must refuse a task, not forget another one.
+        # set-proc-title: the title is written over the environment, by which a stack knows its processes.
+        return f"""\
+bind 127.0.0.1
+port {self.ports["broker"]}
+dir {json.dumps(str(self.folder / "redis"))}
+requirepass {self.secret("redis_password").read_text()}
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+maxmemory 512mb
+tcp-keepalive 60
+set-proc-title no
+"""
+
+    def client_settings(self) -> dict[str, str]:
+        """Return the variables that make any process of this machine a client of the stack; no secret is in them."""
+        return {
+            "CELERY_BROKER_URL_FILE": str(self.secret("broker_url")),
+            "CELERY_RESULT_BACKEND_FILE": str(self.secret("result_backend")),
+            "STORE_URL_FILE": str(self.secret("store_url")),
+            "API_TOKEN_FILE": str(self.secret("api_token")),
+            "SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",
+            "PAYMENT_GATEWAY_URL": f"{self.url('sandbox')}/payments",
+            "NOTIFICATION_WEBHOOK_URL": f"{self.url('sandbox')}/notifications",
+            "REPORTS_DIR": str(self.folder / "reports"),
+        }
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write `text` so that nobody else can read it, at no instant, and a reader sees the old or the new."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
+    text = environment.get(variable) or str(default)
+    if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= 65535:
+        raise Refused(f"{variable} is {text!r}: allowed is a whole number from 1024 to 65535.", 2)
+    return int(text)

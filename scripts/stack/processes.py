@@ -1,0 +1,157 @@
+"""The stack's processes: the one description of what runs, with which environment, and how it shows that it is ready.
+
+The supervisor's configuration, the readiness checks, the addresses that `up` prints and the tests are made from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from app.config import Settings
+from app.queues import GROUPS, Group
+from scripts import redis_server
+from scripts.stack.place import Place, Refused
+
+# What every worker is started with, here and in the chart. Mingle and gossip make a start slower the more workers
+# there are; a heartbeat event every 10 s is all Flower needs.
+WORKER_FLAGS = (
+    "--without-gossip",
+    "--without-mingle",
+    "--heartbeat-interval",
+    "10",
+    "-O",
+    "fair",
+    "--loglevel",
+    "INFO",
+)
+# Seconds between a group's time limit and the end of a worker's patience when it is stopped.
+STOP_MARGIN = 30
+
+
+@dataclass(frozen=True)
+class Ready:
+    """How a process shows that it is ready.
+
+    redis: PING is answered. http: GET `target` answers 200. file: `target` was touched since the process started.
+    """
+
+    kind: Literal["redis", "http", "file"]
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process tree. `ports` are names in the place's ports; `stop_within` are seconds until it is killed."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: Ready
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[str, ...] = ()
+    stop_within: int = 20
+
+
+def describe(place: Place, environment: Mapping[str, str]) -> list[Process]:
+    """Return the stack's processes in the order in which they start; the broker is the first and ends last.
+
+    Settings of the application that stand in `environment` reach them, except what a stack decides by itself.
+    Raises Refused when the machine has no Redis.
+    """
+    try:
+        redis = redis_server.find()
+    except LookupError as error:
+        raise Refused(str(error)) from None
+    settings = {**_overrides(environment), **place.client_settings()}
+    # Another port or password changes what a process connects to, and not one word of its command.
+    digest = hashlib.sha256(json.dumps([dict(place.ports), place.redis_url()]).encode()).hexdigest()[:16]
+    settings["STACK_DIGEST"] = digest
+    app = {**settings, "PYTHONUNBUFFERED": "1"}
+    return [
+        Process(
+            "broker", (redis, str(place.folder / "redis.conf")), Ready("redis"), {"STACK_DIGEST": digest}, ("broker",)
+        ),
+        Process(
+            "sandbox",
+            (
+                *(sys.executable, "-m", "scripts.sandbox", "--host", "127.0.0.1"),
+                *("--http-port", str(place.ports["sandbox"]), "--smtp-port", str(place.ports["smtp"])),
+                *("--journal", str(place.folder / "sandbox.jsonl")),
+            ),
+            Ready("http", f"{place.url('sandbox')}/healthz"),
+            ports=("sandbox", "smtp"),
+        ),
+        *(_worker(place, group, app) for group in GROUPS.values()),
+        Process(
+            "beat",
+            _celery("beat", "--loglevel", "INFO"),
+            Ready("file", str(place.heartbeat("beat") / "tick")),
+            {**app, "CELERY_HEARTBEAT_DIR": str(place.heartbeat("beat"))},
+        ),
+        Process(
+            "api",
+            (
+                *(sys.executable, "-m", "uvicorn", "app.main:app", "--host", "127.0.0.1"),
+                *("--port", str(place.ports["api"]), "--no-access-log"),
+            ),
+            Ready("http", f"{place.url('api')}/readyz"),
+            app,
+            ("api",),
+        ),
+        Process(
+            "flower",
+            _celery("flower", "--address=127.0.0.1", f"--port={place.ports['flower']}"),
+            Ready("http", f"{place.url('flower')}/healthcheck"),
+            {
+                **app,
+                # In the environment because an argument is readable by everybody on the machine.
+                "FLOWER_BASIC_AUTH": ":".join(place.flower_login),
+                "FLOWER_MAX_TASKS": "10000",
+                "FLOWER_PURGE_OFFLINE_WORKERS": "300",
+                "FLOWER_READ_ONLY": "true",
+                "FLOWER_DB": str(place.folder / "flower.db"),
+            },
+            ("flower",),
+        ),
+    ]
+
+
+def worker_environment(group: Group, heartbeat_dir: str) -> dict[str, str]:
+    """Return the variables that make a worker one of `group`."""
+    return {
+        "CELERY_WORKER_GROUP": group.name,
+        "CELERY_WORKER_CONCURRENCY": str(group.concurrency),
+        "CELERY_TIME_LIMIT_SECONDS": str(group.time_limit),
+        "CELERY_HEARTBEAT_DIR": heartbeat_dir,
+    }
+
+
+def _worker(place: Place, group: Group, environment: Mapping[str, str]) -> Process:
+    name = f"worker-{group.name}"
+    folder = place.heartbeat(name)
+    return Process(
+        name,
+        _celery("worker", "-n", f"{group.name}@%h", *WORKER_FLAGS),
+        Ready("file", str(folder / "ready")),
+        {**environment, **worker_environment(group, str(folder))},
+        stop_within=group.time_limit + STOP_MARGIN,
+    )
+
+
+def _celery(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "celery", "-A", "app.celery_app", *arguments)
+
+
+def _overrides(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the application's settings in `environment` that a stack leaves to its user."""
+    decided = {
+        *("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "STORE_URL", "API_TOKEN", "SMTP_URL", "PAYMENT_GATEWAY_URL"),
+        *("PAYMENT_GATEWAY_TOKEN", "NOTIFICATION_WEBHOOK_URL", "REPORTS_DIR", "CELERY_HEARTBEAT_DIR"),
+        *("CELERY_WORKER_GROUP", "CELERY_WORKER_CONCURRENCY", "CELERY_TIME_LIMIT_SECONDS"),
+    }
+    names = sorted({item.metadata["name"] for item in fields(Settings)} - decided)
+    return {name: environment[name] for name in names if name in environment}
