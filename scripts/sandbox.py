@@ -130,7 +130,7 @@ class Mailbox:
                 "from": envelope.mail_from,
                 "to": list(envelope.rcpt_tos),
                 "subject": str(mail["Subject"]),
-                "body": part.get_content() if part is not None else "",
+                "body": part.get_content().replace("\r\n", "\n") if part is not None else "",
             },
         )
         return "451 as asked for" if fault == "lost" else "250 OK"
@@ -222,15 +222,13 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
-        print(
-            f"Port {port} on {host} can't be used ({error.strerror if isinstance(error, OSError) else error}): choose another with {option}.",
-            file=sys.stderr,
-        )
+        reason = getattr(error, "strerror", None) or error
+        print(f"Port {port} on {host} can't be used ({reason}): choose another with {option}.", file=sys.stderr)
         sys.exit(1)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM. Returns 0; exits with 1 for a port or a journal that can't be used, 2 for usage."""
+    """Run until a signal ends it. Ends with 1 for a port or a journal that can't be used, with 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         world = World(options.journal)

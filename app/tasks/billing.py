@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from celery import chord, group, signals
 
 from app.celery_app import app
-from app.store import store
+from app.store import BILLED_TTL, store
 from app.tasks._payments import PaymentError, PaymentRefused, charge
 from app.tasks.failure import on_task_failure, report_failure
 
@@ -81,6 +81,8 @@ def bill_customer(self: Any, customer_id: str, period: str) -> dict[str, Any]:
         amount = store().customer(customer_id).monthly_fee
         if amount == 0:
             return {"customer_id": customer_id, "status": "free", "amount": 0}
+        # The gateway refuses another amount under the same key, and a fee may change between two tries.
+        amount = int(store().claim(f"fee:{customer_id}:{period}", str(amount), BILLED_TTL))
         try:
             charge(f"{customer_id}:{period}", amount, f"Fee {period}")
         except PaymentError as error:
