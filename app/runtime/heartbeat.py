@@ -42,7 +42,9 @@ class Heartbeat(threading.Thread):
         self.consumer: Any = None
         self.leaving = False
         self._ticked = self._consumed = time.monotonic()
-        self._lost = True
+        self._connected = False
+        # From a loss until the loop is seen to consume: a worker that connects and breaks again has not recovered.
+        self._unproven = True
         self._answered_since: float | None = None
         self._probed = 0.0
 
@@ -60,15 +62,15 @@ class Heartbeat(threading.Thread):
         self._ticked = time.monotonic()
         if self._consumes():
             self._consumed = self._ticked
+            self._unproven, self._answered_since = False, None
 
     def lost(self) -> None:
         """Note that the consumer lost its connection and reconnects."""
-        self._lost = True
-        self._answered_since = None
+        self._connected, self._unproven = False, True
 
     def connected(self, consumer: Any) -> None:
         """Note that the consumer is connected."""
-        self.consumer, self._lost = consumer, False
+        self.consumer, self._connected = consumer, True
         self._ticked = self._consumed = time.monotonic()
 
     def leave(self, **_: Any) -> None:
@@ -82,9 +84,9 @@ class Heartbeat(threading.Thread):
         if self.leaving:
             return True
         now, tolerance = time.monotonic(), self.options.heartbeat_tolerance
-        if self._lost:
-            return self._reconnect_is_excused(now)
-        return now - self._ticked < tolerance and now - self._consumed < 3 * tolerance
+        if self._unproven and not self._reconnect_is_excused(now):
+            return False
+        return not self._connected or (now - self._ticked < tolerance and now - self._consumed < 3 * tolerance)
 
     def _reconnect_is_excused(self, now: float) -> bool:
         if now - self._probed >= PROBE_INTERVAL:
@@ -98,7 +100,7 @@ class Heartbeat(threading.Thread):
         return self._answered_since is None or now - self._answered_since < self.options.reconnect_limit
 
     def _consumes(self) -> bool:
-        if self._lost or self.consumer is None or self.consumer.task_consumer is None:
+        if self.consumer is None or self.consumer.task_consumer is None:
             return False
         channel = self.consumer.task_consumer.channel
         if not channel.active_queues or not channel.qos.can_consume():
@@ -107,7 +109,7 @@ class Heartbeat(threading.Thread):
         return sent_at is None or time.monotonic() - sent_at < CONSUMING_WITHIN
 
     def _show_ready(self) -> None:
-        ready = not self.leaving and not self._lost and time.monotonic() - self._consumed < CONSUMING_WITHIN
+        ready = not self.leaving and not self._unproven and time.monotonic() - self._consumed < CONSUMING_WITHIN
         if ready:
             (self.folder / READY).touch()
         else:

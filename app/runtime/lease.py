@@ -138,12 +138,12 @@ class Keeper(threading.Thread):
         self._hash, self._index, self._paused = keys.unacked(group), keys.unacked_index(group), keys.paused()
         self.paused: frozenset[str] = frozenset()
         self._client: Redis | None = None
-        self._stop = threading.Event()
+        self._ending = threading.Event()
 
     def run(self) -> None:
         """Renew until stopped; a Redis that is away is tried again every second."""
         due = 0.0
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             try:
                 if self._client is None:
                     self._client = dedicated(self.app, timeout=min(5.0, self.options.renewal_interval))
@@ -152,11 +152,11 @@ class Keeper(threading.Thread):
                     self.renew()
                     self._read_paused()
                     due = time.monotonic() + min(self.options.renewal_interval, 5.0)
-            except (RedisError, OSError, self.app.connection_for_read().connection_errors) as error:
+            except Exception as error:  # whatever it is: a thread that ends gives all the work away
                 ledger.stumbled()
                 logger.warning("Lease renewal failed, trying again: %s", error)
                 self._client = None
-                self._stop.wait(0.5)
+                self._ending.wait(0.5)
             ledger.wake.wait(min(1.0, self.options.renewal_interval / 2))
             ledger.wake.clear()
 
@@ -193,7 +193,7 @@ class Keeper(threading.Thread):
 
     def stop(self) -> None:
         """End the thread, after one more try to settle what has ended."""
-        self._stop.set()
+        self._ending.set()
         ledger.wake.set()
         self.join(timeout=2)
         if ledger.unsettled():

@@ -50,7 +50,7 @@ def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
 
         def start(self, consumer: Any) -> None:
             ledger.connected()
-            if not self.keeper.is_alive():
+            if self.keeper.ident is None:
                 self.keeper.start()
             consumer.timer.call_repeatedly(PAUSE_INTERVAL, self._follow_pauses, (consumer,))
             if self.heartbeat is not None:

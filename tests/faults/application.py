@@ -1,0 +1,92 @@
+"""A Celery application that shares nothing with the example but `app.runtime`, run by the fault tests.
+
+Each start and end of a task is a line in the journal file, which needs no Redis and survives every kill.
+RUNTIME=off leaves the same delivery settings but takes away what the runtime adds to Celery.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from celery import Celery
+from kombu import Queue
+
+from app.runtime import Options, install
+from app.runtime.options import settings
+
+URL = os.environ["BENCH_URL"]
+OPTIONS = Options(
+    group="bench",
+    queues=("work",),
+    lease=float(os.environ.get("BENCH_LEASE", "6")),
+    heartbeat_dir=os.environ.get("BENCH_HEARTBEAT_DIR", ""),
+    heartbeat_tolerance=float(os.environ.get("BENCH_TOLERANCE", "20")),
+    reconnect_limit=float(os.environ.get("BENCH_RECONNECT_LIMIT", "300")),
+    socket_timeout=float(os.environ["BENCH_SOCKET_TIMEOUT"]) if os.environ.get("BENCH_SOCKET_TIMEOUT") != "none" else None,
+    retry_delay=1,
+    key_prefix="bench:",
+)
+
+app = Celery("bench")
+app.conf.update(
+    broker_url=URL,
+    result_backend=URL,
+    task_queues=(Queue("work"),),
+    task_default_queue="work",
+    task_create_missing_queues=False,
+    task_time_limit=60,
+    worker_concurrency=2,
+)
+if os.environ.get("RUNTIME") == "off":
+    app.conf.update(settings(OPTIONS, URL))
+else:
+    install(app, OPTIONS)
+
+
+def journal(word: str, key: str) -> None:
+    """Append `word key` to the journal, whole or not at all."""
+    with open(os.environ["BENCH_JOURNAL"], "a", encoding="utf-8") as file:
+        file.write(f"{word} {key}\n")
+
+
+@app.task
+def sleep(key: str, seconds: float) -> str:
+    """Run for `seconds`."""
+    journal("start", key)
+    time.sleep(seconds)
+    journal("end", key)
+    return key
+
+
+@app.task(bind=True)
+def die_once(self: object, key: str) -> str:
+    """Kill the pool child at the first attempt."""
+    journal("start", key)
+    if self.request.retries == 0:  # type: ignore[attr-defined]
+        os.kill(os.getpid(), signal.SIGKILL)
+    journal("end", key)
+    return key
+
+
+@app.task
+def die_always(key: str) -> None:
+    """Kill the pool child at every attempt."""
+    journal("start", key)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+def kill_worker(key: str) -> None:
+    """Kill the whole worker at every start."""
+    journal("start", key)
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@app.task
+def exhaust_memory(key: str) -> None:
+    """Run out of memory without losing the process."""
+    journal("start", key)
+    raise MemoryError("no room")
