@@ -25,6 +25,7 @@ if ! "$base" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 
 echo "Making $venv from $requirements (about half a minute)" >&2
+[ ! -e "$venv" ] || [ -f "$venv/pyvenv.cfg" ] || fail "$venv is there and is no Python environment: name another with VENV=folder."
 rm -rf "$venv"
 "$base" -m venv "$venv" || fail "$base -m venv $venv failed (see above): free the disk or choose another place with VENV=folder."
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all: \

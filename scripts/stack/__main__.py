@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from scripts.stack.place import PORTS, Place, Refused, write_secret
+from scripts.stack.place import PORTS, Place, Refused, client_environment, write_secret
 
 # Seconds in which every process has to be ready; a fresh clone compiles its bytecode meanwhile.
 READY_WITHIN = 120
@@ -28,7 +28,7 @@ def up(place: Place, as_json: bool) -> int:
     began = time.monotonic()
     place.prepare()
     # The application's settings are read at import, and this process is a client of the stack.
-    os.environ.update(place.client_settings())
+    _become_client(place)
     from scripts.stack import processes, readiness, supervision, work
 
     described = processes.describe(place, os.environ)
@@ -130,7 +130,7 @@ def status(place: Place, as_json: bool) -> int:
     if not supervisor.answers():
         print(json.dumps({"up": False, "processes": []}) if as_json else "The stack is not up: make up starts it.")
         return 1
-    os.environ.update(place.client_settings())
+    _become_client(place)
     from scripts.stack import processes, readiness
 
     states, rows = supervisor.states(), []
@@ -177,7 +177,7 @@ def execute(place: Place, command: list[str]) -> int:
     if not supervision.Supervisor(place).answers():
         raise Refused("The stack is not up: make up starts it.")
     try:
-        os.execvpe(command[0], command, {**os.environ, **place.client_settings()})
+        os.execvpe(command[0], command, client_environment(place, os.environ))
     except OSError as error:
         raise Refused(f"{command[0]} can't be run: {error.strerror}.", 2) from None
 
@@ -208,6 +208,12 @@ def _refuse_taken_ports(place: Place, supervision: Any) -> None:
             sentences.append(f"Port {port} for {name} is taken by {holder}: {way_out}")
     if sentences:
         raise Refused("\n".join(sentences))
+
+
+def _become_client(place: Place) -> None:
+    environment = client_environment(place, os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def _ours(process: psutil.Process | None, ours: list[psutil.Process]) -> bool:

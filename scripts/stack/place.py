@@ -138,6 +138,13 @@ set-proc-title no
         }
 
 
+def client_environment(place: Place, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return `environment` turned to the stack: what else in it would name another broker is left out."""
+    settings = place.client_settings()
+    rivals = {name.removesuffix("_FILE") for name in settings} | {f"{name}_FILE" for name in settings}
+    return {name: value for name, value in environment.items() if name not in rivals} | settings
+
+
 def write_secret(path: Path, text: str) -> None:
     """Write `text` so that nobody else can read it, at no instant, and a reader sees the old or the new."""
     draft = path.with_suffix(".new")

@@ -1,0 +1,119 @@
+"""The stack on one machine: what runs, who can reach it, and that starting it twice changes nothing."""
+
+from __future__ import annotations
+
+import signal
+import stat
+
+import psutil
+import pytest
+import testinfra
+
+from app.queues import GROUPS
+from scripts.stack.processes import describe
+from scripts.stack.supervision import Supervisor, members
+from tests.stack.conftest import Stack, until
+
+HOST = testinfra.get_host("local://")
+NAMES = ["broker", "sandbox", *(f"worker-{group}" for group in GROUPS), "beat", "api", "flower"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_described_process_runs_as_a_tree_of_its_own(stack: Stack, name: str) -> None:
+    process = HOST.process.get(pid=stack.pids()[name])
+    supervisor = HOST.process.get(pid=process.ppid)
+    assert "supervisord" in supervisor.args
+    assert psutil.Process(process.pid).name() != "supervisord"
+
+
+def test_the_stack_is_what_the_description_says_and_nothing_else(stack: Stack) -> None:
+    assert sorted(stack.pids()) == sorted(NAMES)
+    assert sorted(process.name for process in describe(stack.place, stack.env)) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_worker_has_a_child_per_concurrent_task(stack: Stack, group: str) -> None:
+    worker = psutil.Process(stack.pids()[f"worker-{group}"])
+    assert len(worker.children()) == GROUPS[group].concurrency
+
+
+@pytest.mark.parametrize("name", ["broker", "smtp", "sandbox", "flower", "api"])
+def test_each_port_listens(stack: Stack, name: str) -> None:
+    assert HOST.socket(f"tcp://127.0.0.1:{stack.place.ports[name]}").is_listening
+
+
+def test_nothing_listens_beyond_the_loopback(stack: Stack) -> None:
+    addresses = {
+        connection.laddr.ip
+        for process in members(stack.place)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses == {"127.0.0.1"}
+
+
+def test_no_password_stands_in_a_command_line(stack: Stack) -> None:
+    names = ("redis_password", "api_token", "flower_password")
+    secrets = [stack.place.secret(name).read_text() for name in names]
+    lines = [" ".join(process.cmdline()) for process in members(stack.place)]
+    assert len(lines) > len(NAMES)
+    assert [line for line in lines for secret in secrets if secret in line] == []
+
+
+def test_only_the_owner_can_read_the_stacks_files(stack: Stack) -> None:
+    files = [path for path in stack.place.folder.rglob("*") if path.is_file() and path.name != "lock"]
+    assert len(files) > 20
+    assert [path for path in (stack.place.folder, *files) if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
+
+def test_redis_refuses_whoever_has_no_password(stack: Stack) -> None:
+    answer = HOST.run(f"printf 'PING\\r\\nQUIT\\r\\n' >/dev/tcp/127.0.0.1/{stack.place.ports['broker']}")
+    assert answer.rc in (0, 1, 2)
+    import redis
+
+    with redis.Redis(port=stack.place.ports["broker"]) as client, pytest.raises(redis.AuthenticationError):
+        client.ping()
+
+
+def test_up_again_changes_nothing_and_says_so(stack: Stack) -> None:
+    before = stack.pids()
+    ran = stack.command("up")
+    assert ran.returncode == 0, ran.stderr
+    assert "nothing changed" in ran.stdout
+    assert stack.pids() == before
+
+
+def test_up_starts_again_what_was_stopped_and_says_what(stack: Stack) -> None:
+    before = stack.pids()
+    Supervisor(stack.place).stop(["sandbox"])
+    ran = stack.command("up")
+    assert ran.returncode == 0, ran.stderr
+    assert "sandbox: started, it was stopped" in ran.stdout
+    after = stack.pids()
+    assert {name for name in after if after[name] != before[name]} == {"sandbox"}
+
+
+def test_a_worker_that_is_killed_comes_back_by_itself(stack: Stack) -> None:
+    before = stack.pids()["worker-high"]
+    psutil.Process(before).send_signal(signal.SIGKILL)
+    until(lambda: stack.pids()["worker-high"] not in (0, before), 20, "another worker-high")
+    ran = stack.command("up")
+    assert ran.returncode == 0, ran.stderr
+    assert stack.send("tasks.faults.sleep", 0.01, options=("--queue", "high"))["states"] == {"SUCCESS": 1}
+
+
+def test_status_shows_each_process_as_ready(stack: Stack) -> None:
+    ran = stack.command("status")
+    assert ran.returncode == 0, ran.stdout
+    rows = {line.split()[0]: line.split() for line in ran.stdout.splitlines()[1:]}
+    assert sorted(rows) == sorted(NAMES)
+    assert {row[1] for row in rows.values()} == {"running"}
+    assert {row[2] for row in rows.values()} == {"yes"}
+
+
+def test_logs_of_one_process_are_shown_and_an_unknown_one_is_refused(stack: Stack) -> None:
+    assert "ready" in stack.command("logs", "worker-email").stdout
+    refused = stack.command("logs", "worker-mail")
+    assert refused.returncode == 2
+    assert "'worker-mail'" in refused.stderr
+    assert "worker-email" in refused.stderr

@@ -1,0 +1,76 @@
+"""Producer -> broker -> worker -> result, through every queue of a real stack."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from app.queues import GROUPS, QUEUE_NAMES, group_of
+from tests.stack.conftest import Stack, until
+
+
+def api(stack: Stack) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {stack.api_token}"}
+    return httpx.Client(base_url=stack.api_url, headers=headers, timeout=10, trust_env=False)
+
+
+def result_of(client: httpx.Client, task_id: str, seconds: float = 30) -> dict[str, Any]:
+    def ended() -> dict[str, Any] | None:
+        answer = client.get(f"/task/{task_id}").json()
+        return answer if answer["status"] in ("SUCCESS", "FAILURE", "REVOKED") else None
+
+    return dict(until(ended, seconds, f"the end of {task_id}"))
+
+
+def mails(stack: Stack, to: str) -> list[dict[str, Any]]:
+    every = httpx.get(f"{stack.sandbox_url}/mails", params={"limit": 1000}, trust_env=False).json()
+    return [mail for mail in every if mail["to"] == [to]]
+
+
+def test_up_showed_work_done_in_every_queue(stack: Stack) -> None:
+    assert {done["queue"] for done in stack.started["work"]} == set(QUEUE_NAMES)
+    assert {done["state"] for done in stack.started["work"]} == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("queue", QUEUE_NAMES)
+def test_a_task_comes_out_of_each_queue_done_by_its_own_group(stack: Stack, queue: str) -> None:
+    done = stack.send("tasks.faults.sleep", 0.01, options=("--queue", queue))
+    assert done["states"] == {"SUCCESS": 1}
+    (task_id,) = done["task_ids"]
+    until(lambda: task_id in stack.log(f"worker-{group_of(queue).name}"), 5, "a line in the worker's log")
+    assert [group for group in GROUPS if task_id in stack.log(f"worker-{group}")] == [group_of(queue).name]
+
+
+def test_a_mail_asked_for_over_http_reaches_the_mail_server(stack: Stack) -> None:
+    with api(stack) as client:
+        answer = client.post("/send-email", json={"to": "a@example.com", "subject": "Grüße", "body": "Line\n"})
+        assert answer.status_code == 202
+        done = result_of(client, answer.json()["task_id"])
+    assert done["result"] == {"status": "sent", "to": "a@example.com"}
+    (mail,) = mails(stack, "a@example.com")
+    assert mail["subject"] == "Grüße"
+    assert mail["body"] == "Line\n"
+
+
+def test_an_order_is_processed_paid_and_confirmed(stack: Stack) -> None:
+    order = {"customer": "b", "email": "b@example.com", "items": [{"sku": "pen", "quantity": 2}]}
+    with api(stack) as client:
+        accepted = client.post("/orders", json=order).json()
+        done = result_of(client, accepted["task_id"])
+    assert done["status"] == "SUCCESS", done
+    charges = httpx.get(f"{stack.sandbox_url}/payments", params={"limit": 1000}, trust_env=False).json()
+    assert [charge["amount"] for charge in charges if accepted["order_id"] in json.dumps(charge)] == [600]
+    assert len(mails(stack, "b@example.com")) == 1
+
+
+def test_a_task_that_fails_shows_its_error_and_no_traceback(stack: Stack) -> None:
+    done = stack.client("app.producer", "tasks.faults.fail", "--json")
+    assert done.returncode == 1
+    (task_id,) = json.loads(done.stdout)["task_ids"]
+    with api(stack) as client:
+        answer = client.get(f"/task/{task_id}").json()
+    assert answer["status"] == "FAILURE"
+    assert "Traceback" not in json.dumps(answer)
