@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -104,3 +105,29 @@ def test_healthz_answers_at_once_without_redis(api: ApiServer, redis: RedisServe
         assert httpx.get(f"{api.url}/healthz").json() == {"status": "ok"}
         assert time.monotonic() - began < 1
         assert {future.result()[0].status_code for future in stuck} == {503}
+
+
+@pytest.mark.parametrize("outage", ["hung", "stopped"])
+@pytest.mark.parametrize("away", ["broker", "results"])
+def test_the_same_holds_when_only_one_of_several_redis_servers_is_away(
+    tmp_path: Path, redis: RedisServer, outage: str, away: str
+) -> None:
+    other = RedisServer(tmp_path / "other")
+    other.start()
+    lost = {"broker": "CELERY_BROKER_URL", "results": "CELERY_RESULT_BACKEND"}[away]
+    server = ApiServer(tmp_path, redis, **{lost: other.url})
+    try:
+        server.start()
+        with httpx.Client(base_url=server.url, timeout=20) as client:
+            task = f"/task/{client.post('/send-email', json=MAIL).json()['task_id']}"
+            other.suspend() if outage == "hung" else other.kill()
+            for method, path in (("GET", task), ("DELETE", task), ("GET", "/readyz")):
+                began = time.monotonic()
+                answer = client.request(method, path)
+                assert (answer.status_code, "retry-after" in answer.headers) == (503, True), path
+                assert time.monotonic() - began < 1.8, "one command of a second, not repeated"
+            # Accepting a task needs the broker, and no results.
+            assert client.post("/send-email", json=MAIL).status_code == (503 if away == "broker" else 202)
+    finally:
+        server.stop()
+        other.stop()
