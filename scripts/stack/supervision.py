@@ -97,7 +97,8 @@ class Supervisor:
         path = self._configure(processes)
         inherited = {name: environment[name] for name in INHERITED if name in environment} | {"STACK_ID": self.place.id}
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", path]
-        run = subprocess.run(command, cwd=ROOT, env=inherited, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        run = subprocess.run(command, cwd=ROOT, env=inherited, umask=0o077, **pipes)
         if run.returncode or not _until(self.answers, 15):
             raise Refused(
                 f"The supervisor did not start: {(run.stderr or run.stdout).strip() or 'it does not answer'}."

@@ -21,7 +21,7 @@ from scripts.stack.supervision import Supervisor, listeners, members
 from tests.conftest import ROOT
 
 # What differs from the shipped settings: tests may ask for trouble, and don't wait for a rate or a long lock.
-SETTINGS = {"FAULT_TASKS": "true", "ORDER_RATE_LIMIT": "", "CELERY_BEAT_LOCK_SECONDS": "5"}
+SETTINGS = {"FAULT_TASKS": "true", "ORDER_RATE_LIMIT": "", "CELERY_BEAT_LOCK_SECONDS": "15"}
 _LAID_BY_TESTS = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "STORE_URL")
 
 

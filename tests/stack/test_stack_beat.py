@@ -39,7 +39,7 @@ def python(stack: Stack, code: str) -> str:
 def runs(stack: Stack) -> list[str]:
     """Return the ids of the runs of the fast entry, as the tasks themselves recorded them."""
     code = "import json; from app.store import store; print(json.dumps(store().runs('fast')))"
-    return [run["id"] for run in json.loads(python(stack, code)) if run["event"] == "start"]
+    return [run["task_id"] for run in json.loads(python(stack, code)) if run["what"] == "start"]
 
 
 @pytest.fixture

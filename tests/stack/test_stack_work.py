@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
 from app.queues import GROUPS, QUEUE_NAMES, group_of
 from tests.stack.conftest import Stack, until
@@ -35,13 +36,28 @@ def test_up_showed_work_done_in_every_queue(stack: Stack) -> None:
     assert {done["state"] for done in stack.started["work"]} == {"SUCCESS"}
 
 
-@pytest.mark.parametrize("queue", QUEUE_NAMES)
+@pytest.mark.parametrize("queue", [name for name in QUEUE_NAMES if name != "high_priority"])
 def test_a_task_comes_out_of_each_queue_done_by_its_own_group(stack: Stack, queue: str) -> None:
     done = stack.send("tasks.faults.sleep", 0.01, options=("--queue", queue))
     assert done["states"] == {"SUCCESS": 1}
     (task_id,) = done["task_ids"]
     until(lambda: task_id in stack.log(f"worker-{group_of(queue).name}"), 5, "a line in the worker's log")
-    assert [group for group in GROUPS if task_id in stack.log(f"worker-{group}")] == [group_of(queue).name]
+    assert groups_with(stack, task_id) == [group_of(queue).name]
+
+
+def groups_with(stack: Stack, text: str) -> list[str]:
+    return [group for group in GROUPS if text in stack.log(f"worker-{group}")]
+
+
+def test_a_task_whose_limit_is_larger_than_the_groups_is_refused_there(stack: Stack) -> None:
+    ran = stack.client("app.producer", "tasks.faults.sleep", "--args", "[0.01]", "--queue", "high_priority", "--json")
+    assert ran.returncode == 1
+    (task_id,) = json.loads(ran.stdout)["task_ids"]
+    with Redis.from_url(stack.place.redis_url(1)) as results:
+        stored = json.loads(str(results.get(f"celery-task-meta-{task_id}"), "utf-8"))
+    assert stored["status"] == "FAILURE"
+    (sentence,) = stored["result"]["exc_message"]
+    assert "asks for a time limit of 600 s, and its group allows 300 s" in sentence
 
 
 def test_a_mail_asked_for_over_http_reaches_the_mail_server(stack: Stack) -> None:
@@ -64,6 +80,7 @@ def test_an_order_is_processed_paid_and_confirmed(stack: Stack) -> None:
     charges = httpx.get(f"{stack.sandbox_url}/payments", params={"limit": 1000}, trust_env=False).json()
     assert [charge["amount"] for charge in charges if accepted["order_id"] in json.dumps(charge)] == [600]
     assert len(mails(stack, "b@example.com")) == 1
+    assert groups_with(stack, "Task tasks.process_order[") == ["orders"]
 
 
 def test_a_task_that_fails_shows_its_error_and_no_traceback(stack: Stack) -> None:
