@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from redis import Redis
-from redis.backoff import NoBackoff
+from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from app.config import settings
@@ -35,6 +36,8 @@ FAILURES_KEPT = 1000
 RUNS_KEPT, RUNS_TTL = 10_000, DAY
 # Seconds that one command may take: a hung Redis must not hold a task until its time limit.
 TIMEOUT = 5.0
+# A Redis that restarts or fails over is back within a minute; tasks wait that long in place.
+PAUSE, REPEATS = 1.0, 60
 
 # The catalogue of the example shop: price in cents, and the stock it starts with.
 CATALOGUE: dict[str, tuple[int, int]] = {
@@ -338,43 +341,54 @@ class Store:
         self.redis.set(self.keys.status, json.dumps(status))
 
     def record_run(self, name: str, event: Mapping[str, Any]) -> None:
-        """Append an event to the named list of a fault test; kept for RUNS_TTL, at most RUNS_KEPT."""
+        """Add an event with its time `at` to the named ones of a fault test; kept for RUNS_TTL, at most RUNS_KEPT.
+
+        A repeat after a lost answer adds nothing: the same event is the same member.
+        """
         pipe = self.redis.pipeline()
-        pipe.rpush(self.keys.runs(name), json.dumps(event))
-        pipe.ltrim(self.keys.runs(name), -RUNS_KEPT, -1)
+        pipe.zadd(self.keys.runs(name), {json.dumps(event): event["at"]})
+        pipe.zremrangebyrank(self.keys.runs(name), 0, -RUNS_KEPT - 1)
         pipe.expire(self.keys.runs(name), RUNS_TTL)
         pipe.execute()
 
     def runs(self, name: str) -> list[dict[str, Any]]:
         """Return the events of record_run, oldest first."""
-        return [json.loads(text) for text in self.redis.lrange(self.keys.runs(name), 0, -1)]
+        return [json.loads(text) for text in _texts(self.redis.zrange(self.keys.runs(name), 0, -1))]
 
 
-def connect(url: str, prefix: str = "") -> Store:
-    """Return a store on the Redis at `url`, whose commands end within TIMEOUT seconds or so. Connects on first use."""
+def connect(url: str, prefix: str = "", *, repeats: int = 0) -> Store:
+    """Return a store on the Redis at `url`, where each command ends within TIMEOUT seconds. Connects on first use.
+
+    A command that gets no answer is repeated up to `repeats` times, PAUSE seconds apart, then raises.
+    """
+    retry = Retry(ConstantBackoff(PAUSE), repeats, supported_errors=(RedisConnectionError, RedisTimeoutError))
     client = Redis.from_url(
         url,
         socket_timeout=TIMEOUT,
         socket_connect_timeout=TIMEOUT,
         socket_keepalive=True,
         health_check_interval=25,
-        # One repeat heals a connection that was cut while idle; redis-py's own three with backoff can take half
-        # a minute, and on_task_failure runs in the worker's main loop.
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        # redis-py's own default (three repeats with backoff) is too long for some callers and too short for others.
+        retry=retry,
     )
     return Store(client, prefix)
 
 
-_stores: dict[int, Store] = {}
+_stores: dict[tuple[int, bool], Store] = {}
 
 
-def store() -> Store:
-    """Return this process's store. A forked child gets its own: two processes on one socket mix their answers up."""
-    pid = os.getpid()
-    if pid not in _stores:
-        _stores.clear()
-        _stores[pid] = connect(settings.store_url, settings.key_prefix)
-    return _stores[pid]
+def store(*, patient: bool = True) -> Store:
+    """Return this process's store; a forked child gets one of its own.
+
+    The patient one waits about a minute for a Redis that is away: a task that waits is still held by its worker,
+    whereas one that gives up must publish its retry to a Redis that is likely away, too. Without `patient`, for
+    what must not wait, an error comes after the first command without an answer.
+    """
+    key = (os.getpid(), patient)
+    if key not in _stores:
+        repeats = REPEATS if patient else 0
+        _stores[key] = connect(settings.store_url, settings.key_prefix, repeats=repeats)
+    return _stores[key]
 
 
 def _pieces(order: Order) -> Counter[str]:

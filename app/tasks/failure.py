@@ -36,7 +36,8 @@ def on_task_failure(request: Any, exc: Any, traceback: Any) -> None:
             "message": str(exc)[:_MESSAGE],
             "args": json.loads(json.dumps(getattr(request, "args", None) or [], default=repr)),
         }
-        store().record_failure(failure["task_id"], failure)
+        # It may stand in the worker's main loop, which must not wait.
+        store(patient=False).record_failure(failure["task_id"], failure)
         logger.warning("Task %s failed for good: %s", failure["task_id"], failure["error"])
     except Exception:
         # In the worker's main process; the task's own failure is stored and logged by Celery already.

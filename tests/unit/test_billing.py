@@ -129,6 +129,7 @@ def test_a_customer_is_charged_once_per_month(shop: Store, sandbox: Outside) -> 
     shop.put_customer("c-1", "jo@example.com", 990)
     for _ in range(3):
         assert bill_customer.apply(("c-1", "2026-01")).get()["amount"] == 990
+    assert shop.billed("c-1", "2026-01") == 990
     bill_customer.apply(("c-1", "2026-02")).get()
     assert [charge["key"] for charge in sandbox.world.charges.values()] == ["c-1:2026-01", "c-1:2026-02"]
     # The store forgot, the gateway did not.

@@ -57,7 +57,7 @@ def test_a_store_that_is_gone_does_not_make_it_raise(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = connect(f"redis://127.0.0.1:{free_port()}/0")
-    monkeypatch.setattr(failure, "store", lambda: gone)
+    monkeypatch.setattr(failure, "store", lambda patient: gone)
     on_task_failure(a_request(), ValueError(), None)
     assert "could not be recorded" in caplog.text
 

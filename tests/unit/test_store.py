@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -66,19 +67,39 @@ def test_stock_is_taken_once_by_many_at_a_time(shop: Store, order: str) -> None:
     assert shop.stock("book") == before - 2
 
 
-def test_a_processes_child_has_a_connection_of_its_own(shop: Store) -> None:
+def test_a_processes_child_has_a_store_and_a_connection_of_its_own(shop: Store) -> None:
     mine = shop.redis.client_id()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            os.write(writer, str(store().redis.client_id()).encode())
+            os.write(writer, f"{store() is shop} {store().redis.client_id()}".encode())
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    assert int(os.read(reader, 100)) != mine
+    same, theirs = os.read(reader, 100).decode().split()
+    assert (same, int(theirs) != mine) == ("False", True)
     assert store() is shop
     assert store().redis.client_id() == mine
+
+
+def test_a_task_waits_for_a_store_that_comes_back(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    patient = connect(server.url, repeats=60)
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(patient.count_orders)
+        time.sleep(0.5)
+        assert not answer.done()
+        server.start()
+        try:
+            assert answer.result(timeout=20) == 0
+        finally:
+            server.stop()
+
+
+def test_the_patient_store_waits_about_a_minute_and_the_other_not_at_all() -> None:
+    assert store() is not store(patient=False)
+    assert 50 <= module.PAUSE * module.REPEATS <= 70
 
 
 def test_a_store_that_is_gone_is_an_error_at_once() -> None:
@@ -125,7 +146,7 @@ def test_every_key_of_the_store_starts_alike(redis_server: RedisServer, clean_re
     one.claim("key", "1", 60)
     one.period_of("t-1", "2026-01")
     one.record_failure("t-1", {})
-    one.record_run("x", {})
+    one.record_run("x", {"at": 1})
     one.put_status({})
     names = {key.decode() for key in one.redis.keys("*")}
     assert len(names) == 13
@@ -135,6 +156,7 @@ def test_every_key_of_the_store_starts_alike(redis_server: RedisServer, clean_re
 def test_a_run_list_is_bounded(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RUNS_KEPT", 10)
     for number in range(20):
-        shop.record_run("x", {"number": number})
+        for _ in range(2):
+            shop.record_run("x", {"number": number, "at": number})
     assert [run["number"] for run in shop.runs("x")] == list(range(10, 20))
     assert 0 < shop.redis.ttl(shop.keys.runs("x")) <= 86400
