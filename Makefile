@@ -65,7 +65,8 @@ test-unit: venv ## Functions and a real Redis of their own (about a minute)
 test-contract: venv ## Files that must agree with each other (seconds)
 	$(PYTEST) tests/contract
 
-test-stack: venv ## A whole stack on free ports, beside your own (about 2 min)
+test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
+	@scripts/tools.sh curl:curl ps:procps ss:iproute2
 	$(PYTEST) tests/stack
 
 test-faults: venv ## Kill, hang and starve the real processes (slow: many minutes)

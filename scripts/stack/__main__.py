@@ -9,10 +9,9 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -236,12 +235,15 @@ def _remember(place: Place) -> None:
     )
 
 
-def _remembered(folder: str | None) -> dict[str, str]:
+def _place(environment: Mapping[str, str]) -> Place:
+    """Return the place that `environment` names; ports that it leaves open are those of the stack that is up."""
+    said = {name: value for name, value in environment.items() if value}
+    folder = Place.from_environment({"STACK_DIR": said.get("STACK_DIR", "")}).folder
     try:
-        path = Path(folder or ".stack") / "stack.json"
-        return {name: str(value) for name, value in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
+        remembered = json.loads((folder / "stack.json").read_text())
+    except (OSError, ValueError):
+        remembered = {}
+    return Place.from_environment({**remembered, **said})
 
 
 def _quiet(_: str) -> None:
@@ -288,7 +290,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_args(argv)
     try:
-        place = Place.from_environment({**_remembered(os.environ.get("STACK_DIR")), **os.environ})
+        place = _place(os.environ)
         if options.verb == "logs":
             return logs(place, options.name, options.follow)
         if options.verb == "exec":

@@ -60,8 +60,8 @@ def test_tests_run_with_the_packages_that_the_image_has() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=ids)
 def test_every_make_target_that_a_document_names_exists(path: Path) -> None:
-    named = re.findall(r"(?:`|^|\s)make ((?:[a-z][a-z-]*[ `.,:;)\n]+)*)", code(path), re.MULTILINE)
-    words = {word.strip("`.,:;)") for words in named for word in words.split()}
+    calls = re.findall(r"(?:^|[\s&(])make((?: +-?-?[a-z][a-z-]*)+)", code(path), re.MULTILINE)
+    words = {word for call in calls for word in call.split() if not word.startswith("-")}
     assert words - set(TARGETS) == set()
 
 

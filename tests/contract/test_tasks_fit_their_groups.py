@@ -38,7 +38,7 @@ def test_every_name_that_producers_rely_on_is_registered() -> None:
 
 
 def test_queues_are_those_of_the_groups_in_their_order() -> None:
-    assert QUEUE_NAMES == tuple(queue for group in GROUPS.values() for queue in group.queues)
+    assert [queue for group in GROUPS.values() for queue in group.queues] == list(QUEUE_NAMES)
     assert [queue.name for queue in app.conf.task_queues] == [queue.name for queue in QUEUES]
     assert len(set(QUEUE_NAMES)) == len(QUEUE_NAMES)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import stat
+import time
 
 import psutil
 import pytest
@@ -114,3 +115,20 @@ def test_logs_of_one_process_are_shown_and_an_unknown_one_is_refused(stack: Stac
     assert refused.returncode == 2
     assert "'worker-mail'" in refused.stderr
     assert "worker-email" in refused.stderr
+
+
+def test_a_stopped_worker_finishes_its_running_task_first(stack: Stack) -> None:
+    sent = stack.send("tasks.faults.sleep", 4, options=("--queue", "report", "--no-wait"))
+    (task_id,) = sent["task_ids"]
+    until(lambda: redis_length(stack, "unacked:report") == 1, 10, "the task in the worker's hands")
+    began = time.monotonic()
+    Supervisor(stack.place).stop(["worker-report"])
+    assert time.monotonic() - began > 2
+    assert f"{task_id}] succeeded" in stack.log("worker-report")
+    assert redis_length(stack, "unacked:report") == redis_length(stack, "report", "llen") == 0
+    assert "worker-report: started" in stack.command("up").stdout
+
+
+def redis_length(stack: Stack, key: str, command: str = "hlen") -> int:
+    with Redis.from_url(stack.redis_url) as redis:
+        return int(redis.execute_command(command, key))
