@@ -15,6 +15,7 @@ from app.runtime.heartbeat import INTERVAL, Heartbeat
 from app.runtime.keys import EVERY_QUEUE
 from app.runtime.lease import Keeper, ledger
 from app.runtime.options import Options
+from app.runtime.pause import paused
 
 # Seconds between two looks of the event loop at what the renewal thread read of paused queues.
 PAUSE_INTERVAL = 1.0
@@ -50,6 +51,9 @@ def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
 
         def start(self, consumer: Any) -> None:
             ledger.connected()
+            # Before the first message: a restart must not take one from a paused queue.
+            self.keeper.paused = frozenset(paused(consumer.app))
+            self._follow_pauses(consumer)
             if self.keeper.ident is None:
                 self.keeper.start()
             consumer.timer.call_repeatedly(PAUSE_INTERVAL, self._follow_pauses, (consumer,))

@@ -25,6 +25,8 @@ OPTIONS = Options(
     heartbeat_tolerance=float(os.environ.get("BENCH_TOLERANCE", "20")),
     reconnect_limit=float(os.environ.get("BENCH_RECONNECT_LIMIT", "300")),
     socket_timeout=float(os.environ["BENCH_SOCKET_TIMEOUT"]) if os.environ.get("BENCH_SOCKET_TIMEOUT") != "none" else None,
+    beat_lock=5,
+    beat_loop=1,
     retry_delay=1,
     key_prefix="bench:",
 )
@@ -38,6 +40,12 @@ app.conf.update(
     task_create_missing_queues=False,
     task_time_limit=60,
     worker_concurrency=2,
+    beat_schedule={
+        "tick": {
+            "task": "tests.faults.application.tick",
+            "schedule": float(os.environ.get("BENCH_TICK", "2")),
+        }
+    },
 )
 if os.environ.get("RUNTIME") == "off":
     app.conf.update(settings(OPTIONS, URL))
@@ -58,6 +66,12 @@ def sleep(key: str, seconds: float) -> str:
     time.sleep(seconds)
     journal("end", key)
     return key
+
+
+@app.task(bind=True)
+def tick(self: object) -> None:
+    """Write down the id that beat gave to this tick."""
+    journal("start", self.request.id)  # type: ignore[attr-defined]
 
 
 @app.task(bind=True)

@@ -23,6 +23,8 @@ from scripts import redis_server
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL = 0.1
+# The flags of every worker that the project starts.
+LEAN = ("--without-gossip", "--without-mingle", "--heartbeat-interval", "10", "-O", "fair")
 
 
 def wait_for(what: str, condition: Callable[[], object], within: float) -> float:
@@ -74,45 +76,73 @@ class Server:
         self.process.wait()
 
 
-class Worker:
-    """One worker process of the bench's application, with its children."""
+class Process:
+    """One Celery process of the bench's application, with its children."""
+
+    arguments: tuple[str, ...]
+    heartbeat_file: str
 
     def __init__(self, bench: Bench, name: str, environment: dict[str, str]) -> None:
         self.name, self.heartbeat = name, bench.folder / f"heartbeat-{name}"
         self.log = bench.folder / f"{name}.log"
-        command = [sys.executable, "-m", "celery", "-A", "tests.faults.application", "worker", "-n", f"{name}@bench"]
-        flags = ["--without-gossip", "--without-mingle", "--heartbeat-interval", "10", "-O", "fair", "--loglevel", "INFO"]
-        # A session of its own: a kill of the worker leaves its children, as a pod's death would not.
+        self.began = time.monotonic()
+        # A session of its own: a kill of the worker alone leaves its children, as a pod's death would not.
         self.process = subprocess.Popen(
-            [*command, *flags],
+            [sys.executable, "-m", "celery", "-A", "tests.faults.application", *self.arguments, "--loglevel", "INFO"],
             cwd=ROOT,
-            env={**bench.environment, "BENCH_HEARTBEAT_DIR": str(self.heartbeat), **environment},
+            env={**bench.environment, "BENCH_HEARTBEAT_DIR": str(self.heartbeat), "BENCH_NAME": name, **environment},
             stdout=self.log.open("ab"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        wait_for(f"{name} is ready (see {self.log})", self.is_ready, within=30)
 
-    def is_ready(self) -> bool:
-        ready = b" ready." in self.log.read_bytes()
-        assert ready or self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-2000:]}"
-        return ready
+    def logged(self, text: str) -> bool:
+        """Return whether the process wrote `text`; fail when it ended before."""
+        found = text.encode() in self.log.read_bytes()
+        assert found or self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-2000:]}"
+        return found
 
     def heartbeat_age(self) -> float:
+        """Return the seconds since the process touched its heartbeat file; infinite when it never did."""
         with suppress(FileNotFoundError):
-            return time.time() - (self.heartbeat / "alive").stat().st_mtime
+            return time.time() - (self.heartbeat / self.heartbeat_file).stat().st_mtime
         return float("inf")
 
     def kill(self) -> None:
-        """Kill the worker and its children at once, as the death of its pod does."""
+        """Kill the process and its children at once, as the death of its pod does."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self, within: float = 30) -> int:
-        """Ask the worker to end, and return its exit code."""
+        """Ask the process to end, and return its exit code."""
         self.process.terminate()
-        return self.process.wait(within)
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            # Celery writes the stacks of all its threads to the log.
+            self.process.send_signal(signal.SIGUSR1)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(2)
+            raise AssertionError(f"{self.name} does not end: {self.log.read_text()[-8000:]}") from None
+
+
+class Worker(Process):
+    """A worker, ready."""
+
+    heartbeat_file = "alive"
+
+    def __init__(self, bench: Bench, name: str, environment: dict[str, str], flags: tuple[str, ...] | None = None) -> None:
+        self.arguments = ("worker", "-n", f"{name}@bench", *(LEAN if flags is None else flags))
+        super().__init__(bench, name, environment)
+        self.seconds_to_ready = wait_for(f"{name} is ready (see {self.log})", lambda: self.logged(" ready."), within=30)
+
+
+class Beat(Process):
+    """A beat, ticking or waiting for its turn."""
+
+    arguments = ("beat",)
+    heartbeat_file = "tick"
 
 
 class Bench:
@@ -124,6 +154,7 @@ class Bench:
         self.journal_file = folder / "journal"
         self.journal_file.touch()
         self.workers: list[Worker] = []
+        self.beats: list[Beat] = []
         self.environment = {
             # Celery lets CELERY_BROKER_URL win over the application's own setting.
             **{name: value for name, value in os.environ.items() if not name.startswith("CELERY_")},
@@ -133,11 +164,17 @@ class Bench:
             "BENCH_JOURNAL": str(self.journal_file),
         }
 
-    def worker(self, name: str, **environment: str) -> Worker:
+    def worker(self, name: str, flags: tuple[str, ...] | None = None, **environment: str) -> Worker:
         """Start a worker and wait until it is ready."""
-        worker = Worker(self, name, environment)
+        worker = Worker(self, name, environment, flags)
         self.workers.append(worker)
         return worker
+
+    def beat(self, name: str, **environment: str) -> Beat:
+        """Start a beat."""
+        beat = Beat(self, name, environment)
+        self.beats.append(beat)
+        return beat
 
     def send(self, task: str, key: str, *args: object, **options: object) -> str:
         """Publish `task` with `key` from a process of its own; return its id."""
@@ -180,8 +217,8 @@ class Bench:
             self.server.client.client_kill_filter(_type=kind, skipme=True)
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.kill()
+        for process in (*self.workers, *self.beats):
+            process.kill()
         with suppress(ProcessLookupError):
             self.server.process.send_signal(signal.SIGCONT)
         self.server.kill()

@@ -1,0 +1,1 @@
+"""The measured claims, side by side with the plain configuration."""
