@@ -13,11 +13,14 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from redis import Redis
 
+from app.api.models import _ADDRESS, Mail
 from app.celery_app import app as celery
 from app.runtime.cancel import is_cancelled
 from app.runtime.keys import Keys
+from app.tasks._smtp import compose
 from tests.support.api import ApiServer
 from tests.support.redis import RedisServer
 
@@ -225,6 +228,11 @@ REFUSED: dict[str, Callable[[httpx.Client], httpx.Response]] = {
     "two addresses": lambda api: api.post("/send-email", json={**MAIL, "to": "a@example.com, b@example.com"}),
     "a line break in to": lambda api: api.post("/send-email", json={**MAIL, "to": "a@example.com\nBcc: b@example.com"}),
     "a line break in subject": lambda api: api.post("/send-email", json={**MAIL, "subject": "a\r\nBcc: b@example.com"}),
+    "a lone surrogate": lambda api: api.post(
+        "/send-email",
+        content=b'{"to": "a@example.com", "subject": "", "body": "\\ud800"}',
+        headers={"content-type": "application/json"},
+    ),
     "json and query": lambda api: api.post("/send-email", json=MAIL, params=MAIL),
     "half a query": lambda api: api.post("/send-email", params={"to": "jo@example.com"}),
     "an unknown article": lambda api: api.post("/orders", json={**ORDER, "items": [{"sku": "gold", "quantity": 1}]}),
@@ -263,6 +271,21 @@ def test_a_chunked_body_that_is_too_large_is_413(api: httpx.Client, broker: Redi
 
 def test_the_largest_mail_that_the_model_allows_passes(api: httpx.Client, broker: Redis) -> None:
     assert api.post("/send-email", json={**MAIL, "body": "x" * 50_000}).status_code == 202
+
+
+@given(
+    to=st.from_regex(_ADDRESS, fullmatch=True).filter(lambda text: len(text) < 255)
+    | st.emails(domains=st.just("a.de")),
+    subject=st.text(max_size=200),
+    body=st.text(max_size=200),
+)
+@settings(max_examples=300, deadline=None)
+def test_every_mail_that_is_accepted_can_be_composed(to: str, subject: str, body: str) -> None:
+    try:
+        mail = Mail(to=to, subject=subject, body=body)
+    except ValidationError:
+        return
+    assert compose("key", mail.to, mail.subject, mail.body).as_bytes()
 
 
 @given(text=st.text(max_size=60).filter(lambda text: text not in (".", "..")))
