@@ -304,6 +304,10 @@ def main(argv: list[str] | None = None) -> int:
         return refused.code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read has left; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":

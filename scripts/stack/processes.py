@@ -6,7 +6,6 @@ The supervisor's configuration, the readiness checks, the addresses that `up` pr
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -67,8 +66,8 @@ def describe(place: Place, environment: Mapping[str, str]) -> list[Process]:
     except LookupError as error:
         raise Refused(str(error)) from None
     settings = {**_overrides(environment), **place.client_settings()}
-    # Another port or password changes what a process connects to, and not one word of its command.
-    digest = hashlib.sha256(json.dumps([dict(place.ports), place.redis_url()]).encode()).hexdigest()[:16]
+    # Another port or password of Redis changes what a process connects to, and not one word of its command.
+    digest = hashlib.sha256(place.redis_url().encode()).hexdigest()[:16]
     settings["STACK_DIGEST"] = digest
     app = {**settings, "PYTHONUNBUFFERED": "1"}
     return [
