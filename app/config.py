@@ -165,7 +165,8 @@ def _read(environment: Mapping[str, str], rule: Mapping[str, Any]) -> Any:
         try:
             text = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise BadSetting(f"{name}_FILE is {str(path)!r}: it can't be read ({error}); give a readable file.") from None
+            sentence = f"{name}_FILE is {str(path)!r}: it can't be read ({error}); give a readable file."
+            raise BadSetting(sentence) from None
     try:
         return rule["parse"](rule["default"] if text is None else text.strip())
     except (ValueError, KeyError):

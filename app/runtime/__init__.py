@@ -38,7 +38,6 @@ def install(app: Celery, choice: Options | None = None) -> None:
     def check(sender: Any = None, **_: Any) -> None:
         if choice.queues and sender.app is app:
             app.amqp.queues.select(choice.queues)
-        pool = getattr(sender.pool_cls, "__module__", str(sender.pool_cls)).rpartition(".")[2].replace("thread", "threads")
-        limits.refuse_worker(app, choice, pool.replace("threadss", "threads"))
+        limits.refuse_worker(app, choice, sender.pool_cls.__module__.rpartition(".")[2])
 
     worker_init.connect(check, weak=False)

@@ -33,8 +33,10 @@ RETRY = 1.0
 beat_init.disconnect(acquire_distributed_beat_lock)
 
 
-class Scheduler(RedBeatScheduler):  # type: ignore[misc]
+class Scheduler(RedBeatScheduler):
     """One of any number of beats: the one with the lock ticks, the others wait and are seen to live."""
+
+    lock: Lock | None
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         folder = app.conf.runtime.heartbeat_dir

@@ -22,7 +22,10 @@ class DeadLetter(Exception):
 
 
 def bury(client: Redis, name: str, request: Request, starts: str, reason: str) -> None:
-    """Keep the message of `request`, whose starts are counted at `starts`, in the hash `name`. Raises redis-py's errors."""
+    """Keep the message of `request`, whose starts are counted at `starts`, in the hash `name`.
+
+    Raises redis-py's errors.
+    """
     message = request.message
     record = {
         "id": request.id,

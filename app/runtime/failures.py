@@ -7,8 +7,15 @@ from typing import Any
 
 from billiard.exceptions import WorkerLostError
 from celery import signals
+from celery.exceptions import Reject
+from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.request import Request
+from kombu.exceptions import OperationalError
+
+from app.runtime.transport import abandon
+
+logger = get_logger(__name__)
 
 
 class TaskMemoryError(Exception):
@@ -21,16 +28,23 @@ def fail(request: Request, error: Exception) -> None:
         request.id, error, request=request._context, store_result=request.store_errors, call_errbacks=True
     )
     signals.task_failure.send(
-        sender=request.task, task_id=request.id, exception=error, args=request.args, kwargs=request.kwargs,
-        traceback=None, einfo=None,
+        sender=request.task,
+        task_id=request.id,
+        exception=error,
+        args=request.args,
+        kwargs=request.kwargs,
+        traceback=None,
+        einfo=None,
     )
     state.task_ready(request)
     request.acknowledge()
 
 
 def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
-    """See to the two failures that Celery handles badly.
+    """See to the failures that Celery handles badly.
 
+    A task whose retry, or whose next in a chain, could not be published because the broker is away is left unsettled,
+    and runs again after a lease: Celery would take its message out of Redis and lose what was to follow.
     A MemoryError inside a task becomes its ordinary failure: Celery raises it again in the worker's main process,
     which ends the worker and repeats the siblings' tasks. A task that has killed its process as often as its
     max_retries allow is handed to `bury`, so that it can be looked at and replayed.
@@ -39,6 +53,13 @@ def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
 
     def watched(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         cause = getattr(exc_info.exception, "exc", exc_info.exception)
+        if _publish_failed(cause):
+            logger.warning(
+                "Task %s[%s] could not publish, it runs again after a lease: %s", request.name, request.id, cause
+            )
+            state.task_ready(request)
+            request.acknowledged = True
+            return abandon(request.message)
         if isinstance(cause, MemoryError):
             exc_info.exception = TaskMemoryError(str(cause) or "the task ran out of memory")
         elif isinstance(cause, WorkerLostError) and _retries_spent(request):
@@ -46,6 +67,11 @@ def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
         return on_failure(exc_info, *args, **kwargs)
 
     request.on_failure = watched
+
+
+def _publish_failed(cause: BaseException) -> bool:
+    reason = cause.reason if isinstance(cause, Reject) and not cause.requeue else cause
+    return isinstance(reason, OperationalError)
 
 
 def _retries_spent(request: Request) -> bool:

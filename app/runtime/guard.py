@@ -89,7 +89,9 @@ class Guard:
         try:
             return self._ask(request, run)
         except (RedisError, OSError, *self.consumer.connection_errors) as error:
-            logger.warning("Task %s[%s] can't be checked before its start, waiting: %s", request.name, request.id, error)
+            logger.warning(
+                "Task %s[%s] can't be checked before its start, waiting: %s", request.name, request.id, error
+            )
             self._client = None
             return Verdict.WAIT
 
@@ -133,7 +135,9 @@ class Guard:
 
     def _bury(self, request: Request, reason: str) -> None:
         logger.error("Task %s[%s] goes to the dead letters: %s", request.name, request.id, reason)
-        deadletter.bury(self._redis(), self.keys.dead_letters(self.group), request, self._run_of(request).starts, reason)
+        deadletter.bury(
+            self._redis(), self.keys.dead_letters(self.group), request, self._run_of(request).starts, reason
+        )
 
     def _run_of(self, request: Request) -> Run:
         # A retry and a replacement keep the id of the task.

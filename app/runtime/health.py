@@ -44,7 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m app.runtime.health", description=__doc__)
     parser.add_argument("component", choices=sorted(FILES))
-    parser.add_argument("--dir", default=os.environ.get("CELERY_HEARTBEAT_DIR", ""), help="default: CELERY_HEARTBEAT_DIR")
+    parser.add_argument(
+        "--dir", default=os.environ.get("CELERY_HEARTBEAT_DIR", ""), help="default: CELERY_HEARTBEAT_DIR"
+    )
     parser.add_argument("--max-age", type=float, help="seconds from which the file is too old")
     parser.add_argument("--ready", action="store_true", help="a worker must also take work")
     parser.add_argument("--json", action="store_true", help="print an object with healthy and reason")

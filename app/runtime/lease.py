@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import cast
 
 from celery import Celery
 from celery.utils.log import get_logger
@@ -203,4 +204,4 @@ class Keeper(threading.Thread):
 
     def _read_paused(self) -> None:
         assert self._client is not None
-        self.paused = frozenset(name.decode() for name in self._client.smembers(self._paused))
+        self.paused = frozenset(name.decode() for name in cast("set[bytes]", self._client.smembers(self._paused)))

@@ -12,7 +12,7 @@ from celery import Celery
 from app.runtime.options import Options
 
 # Celery's pools that can't end a task that runs too long.
-UNBOUNDED_POOLS = ("solo", "threads", "gevent", "eventlet")
+UNBOUNDED_POOLS = ("solo", "thread", "gevent", "eventlet")
 
 
 class EtaTooFar(ValueError):
@@ -67,9 +67,9 @@ def _pool_problem(options: Options, pool: str) -> list[str]:
     ]
 
 
-def _queue_of(app: Celery, name: str) -> str | None:
+def _queue_of(app: Celery, name: str) -> str:
     queue = app.amqp.router.route({}, name).get("queue", app.conf.task_default_queue)
-    return getattr(queue, "name", queue)
+    return str(getattr(queue, "name", queue))
 
 
 def _seconds_ahead(countdown: float | None, eta: datetime | str | None) -> float:

@@ -24,7 +24,7 @@ PAUSE_INTERVAL = 1.0
 def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
     """Return the bootstep that gives a worker of `options` its leases, guard and heartbeat."""
 
-    class Runtime(bootsteps.StartStopStep):  # type: ignore[misc]
+    class Runtime(bootsteps.StartStopStep):
         """Leases, guard, pauses and heartbeat of one worker."""
 
         requires = (Tasks,)

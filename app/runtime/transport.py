@@ -5,7 +5,8 @@ for lapsed messages at once after an outage, before the others could renew. Both
 This transport keeps what runs, and sweeps only after a whole lease of undisturbed connection.
 
 Used through the ordinary `redis://`, `rediss://` and `sentinel://` URLs once `register` was called. What it needs of
-kombu's insides (`QoS._delivered`, `_flush`, `_quick_ack`, `restore_by_tag`, `Channel._create_client`) is held by a contract test.
+kombu's insides (`QoS._delivered`, `_flush`, `_quick_ack`, `restore_by_tag`, `Channel._create_client`) is held by
+`tests/contract/test_kombu_internals.py`.
 """
 
 from __future__ import annotations
@@ -129,6 +130,12 @@ class SentinelTransport(redis.SentinelTransport):
     Channel = SentinelChannel
 
 
+def abandon(message: Any) -> None:
+    """Leave `message` where it is, unrenewed: whoever finds its lease lapsed runs it again."""
+    ledger.release(message.delivery_tag)
+    message.channel.qos._quick_ack(message.delivery_tag)
+
+
 def register() -> None:
     """Make kombu use these transports for Redis URLs in this process."""
     for alias, cls in {"redis": Transport, "rediss": Transport, "sentinel": SentinelTransport}.items():
@@ -136,4 +143,4 @@ def register() -> None:
         registry._transport_cache.pop(alias, None)
 
 
-__all__ = ["Channel", "QoS", "SentinelChannel", "SentinelTransport", "Transport", "register"]
+__all__ = ["Channel", "QoS", "SentinelChannel", "SentinelTransport", "Transport", "abandon", "register"]

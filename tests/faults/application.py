@@ -24,7 +24,9 @@ OPTIONS = Options(
     heartbeat_dir=os.environ.get("BENCH_HEARTBEAT_DIR", ""),
     heartbeat_tolerance=float(os.environ.get("BENCH_TOLERANCE", "20")),
     reconnect_limit=float(os.environ.get("BENCH_RECONNECT_LIMIT", "300")),
-    socket_timeout=float(os.environ["BENCH_SOCKET_TIMEOUT"]) if os.environ.get("BENCH_SOCKET_TIMEOUT") != "none" else None,
+    socket_timeout=float(os.environ["BENCH_SOCKET_TIMEOUT"])
+    if os.environ.get("BENCH_SOCKET_TIMEOUT") != "none"
+    else None,
     beat_lock=5,
     beat_loop=1,
     retry_delay=1,
@@ -82,6 +84,17 @@ def die_once(self: object, key: str) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     journal("end", key)
     return key
+
+
+@app.task(bind=True)
+def retry_after(self: object, key: str, seconds: float) -> None:
+    """Run for `seconds`, and ask for a retry at the first start."""
+    journal("start", key)
+    time.sleep(seconds)
+    with open(os.environ["BENCH_JOURNAL"], encoding="utf-8") as file:
+        if file.read().splitlines().count(f"start {key}") == 1:
+            raise self.retry(countdown=1)  # type: ignore[attr-defined]
+    journal("end", key)
 
 
 @app.task

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-
 import os
 import signal
 import socket
@@ -18,8 +17,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from scripts.ports import free_port
 from scripts import redis_server
+from scripts.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL = 0.1
@@ -132,7 +131,9 @@ class Worker(Process):
 
     heartbeat_file = "alive"
 
-    def __init__(self, bench: Bench, name: str, environment: dict[str, str], flags: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, bench: Bench, name: str, environment: dict[str, str], flags: tuple[str, ...] | None = None
+    ) -> None:
         self.arguments = ("worker", "-n", f"{name}@bench", *(LEAN if flags is None else flags))
         super().__init__(bench, name, environment)
         self.seconds_to_ready = wait_for(f"{name} is ready (see {self.log})", lambda: self.logged(" ready."), within=30)
@@ -179,14 +180,20 @@ class Bench:
     def send(self, task: str, key: str, *args: object, **options: object) -> str:
         """Publish `task` with `key` from a process of its own; return its id."""
         request = json.dumps(["tests.faults.application." + task, [key, *args], options])
-        return self.run(f"import json; name, args, options = json.loads({request!r}); "
-                        "print(app.send_task(name, args, **options).id)")
+        return self.run(
+            f"import json; name, args, options = json.loads({request!r}); "
+            "print(app.send_task(name, args, **options).id)"
+        )
 
     def run(self, code: str) -> str:
         """Run `code`, which knows the application as `app`, in a process of its own; return what it printed."""
         done = subprocess.run(
             [sys.executable, "-c", f"from tests.faults.application import app; {code}"],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60,
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

@@ -33,6 +33,29 @@ def test_a_task_that_ends_while_redis_is_away_is_not_repeated(bench: Bench) -> N
     assert bench.count("start ended") == 1
 
 
+def test_a_retry_that_could_not_be_published_is_not_lost(bench: Bench) -> None:
+    bench.worker("a")
+    bench.send("retry_after", "retried", 3)
+    wait_for("it started", lambda: bench.count("start retried"), within=10)
+    bench.server.kill()
+    holds("nothing happens while Redis is away", lambda: len(bench.journal()) == 1, 15)
+    bench.server.start()
+    wait_for("it ran again", lambda: bench.count("end retried"), within=60)
+    wait_for("everything is settled", bench.settled, within=10)
+
+
+def test_the_next_of_a_chain_that_could_not_be_published_is_not_lost(bench: Bench) -> None:
+    bench.worker("a")
+    bench.run("from tests.faults.application import sleep;(sleep.si('first', 3) | sleep.si('next', 0.1)).apply_async()")
+    wait_for("it started", lambda: bench.count("start first"), within=10)
+    bench.server.kill()
+    wait_for("the first ended", lambda: bench.count("end first"), within=10)
+    holds("the next can't start", lambda: not bench.count("start next"), 10)
+    bench.server.start()
+    wait_for("the next ended", lambda: bench.count("end next"), within=90)
+    wait_for("everything is settled", bench.settled, within=20)
+
+
 def test_the_heartbeat_stays_fresh_while_redis_is_down_for_30_seconds(bench: Bench) -> None:
     worker = bench.worker("a")
     wait_for("the heartbeat is there", lambda: worker.heartbeat_age() < 5, within=10)

@@ -6,7 +6,6 @@ Each fault is shown twice: with the runtime one start, and with the runtime swit
 from __future__ import annotations
 
 import json
-
 import signal
 
 import pytest
