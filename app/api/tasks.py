@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import Any
 
@@ -13,6 +14,8 @@ from app.runtime.cancel import cancel, is_cancelled
 from app.store import Item, Store
 from app.tasks.email import send_email
 from app.tasks.orders import order_flow
+
+logger = logging.getLogger(__name__)
 
 
 class UnknownTask(LookupError):
@@ -33,6 +36,7 @@ class Tasks:
         """Publish the mail's task under `task_id`."""
         self.records.put([Record(task_id=task_id, steps=((task_id, send_email.name),))])
         send_email.apply_async(kwargs=mail.model_dump(), task_id=task_id)
+        logger.info("Mail accepted", extra={"task_id": task_id})
 
     def start_order(self, order_id: str, task_id: str, order: NewOrder) -> None:
         """Store the order, then publish its flow, whose last task is `task_id`."""
@@ -47,6 +51,7 @@ class Tasks:
         # The stamp goes with every message of the flow, and the logs show it.
         flow.stamp(order_id=order_id)
         flow.apply_async()
+        logger.info("Order accepted", extra={"order_id": order_id, "task_id": task_id})
 
     def state(self, task_id: str) -> TaskState:
         """Return where a task is. Raises UnknownTask."""
@@ -69,6 +74,7 @@ class Tasks:
         # The last first: a flow that goes on meanwhile must meet a mark.
         for step_id, name in reversed(record.steps):
             cancel(self.celery, step_id, terminate=self._terminable(name))
+        logger.info("Task cancelled", extra={"task_id": task_id})
 
     def _record(self, task_id: str) -> Record:
         record = self.records.get(task_id)

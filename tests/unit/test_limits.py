@@ -75,12 +75,12 @@ def refusal(app: Celery, pool: str, capsys: pytest.CaptureFixture[str], **option
 def test_a_worker_refuses_a_task_with_a_larger_limit_than_its_group(
     app: Celery, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app.task(name="long", time_limit=120)(long)
+    app.task(name="long", time_limit=120, shared=False)(long)
     assert "Task long has a time limit of 120 s, and this group allows 60 s" in refusal(app, "prefork", capsys)
 
 
 def test_a_worker_does_not_mind_long_tasks_of_queues_it_does_not_consume(app: Celery) -> None:
-    app.task(name="long", time_limit=120)(long)
+    app.task(name="long", time_limit=120, shared=False)(long)
     app.conf.task_queues = (Queue("celery"), Queue("other"))
     app.amqp.__dict__.pop("queues", None)
     app.amqp.queues.select(["other"])
