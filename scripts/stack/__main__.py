@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -24,56 +24,34 @@ READY_WITHIN = 120
 
 def up(place: Place, as_json: bool) -> int:
     """Start what is missing, wait until all is ready and send work through it."""
+    from scripts.stack import supervision
+
     began = time.monotonic()
+    say = _quiet if as_json else print
+    fresh = not supervision.Supervisor(place).answers()
+    if fresh and (left := supervision.end_leftovers(place)):
+        say(f"Ended what an earlier stack left behind: {', '.join(left)}")
+    # Before anything is written: a stack that runs must not find another's ports in its files.
+    _refuse_taken_ports(place, supervision)
     place.prepare()
     # The application's settings are read at import, and this process is a client of the stack.
     _become_client(place)
-    from scripts.stack import processes, readiness, supervision, work
-
-    described = processes.describe(place, os.environ)
-    supervisor = supervision.Supervisor(place)
-    say = _quiet if as_json else print
-    fresh = not supervisor.answers()
-    if fresh and (left := supervision.end_leftovers(place)):
-        say(f"Ended what an earlier stack left behind: {', '.join(left)}")
-    _refuse_taken_ports(place, supervision)
-    _remember(place)
     try:
-        if fresh:
-            say(f"Starting {len(described)} processes (each one's log: make logs NAME=...)")
-            shutil.rmtree(place.folder / "run")
-            supervisor.start(described, os.environ)
-            done = {process.name: "started" for process in described}
-        else:
-            done = supervisor.update(described)
-            for name, what in done.items():
-                say(f"  {name}: {what}")
-        readiness.wait(
-            place, supervisor, described, READY_WITHIN, lambda n, s: say(f"  ready {s:5.1f} s  {n}") if done else None
-        )
-        results, first = [], None
-        if fresh:
-            say("Sending real work through every queue")
-            for result in work.run(place):
-                first = first or round(time.monotonic() - began, 1)
-                results.append(result)
-                took = f"{result.state:<9}{result.seconds:6.2f} s"
-                say(f"  {result.queue:<14}{result.task:<36}{took}  {result.shown[:100]}")
-    except (Refused, KeyboardInterrupt) as error:
+        done, work = _start(place, fresh, began, say)
+    except (Refused, KeyboardInterrupt):
         if fresh:
             say("Taking down what was started (the logs stay)")
             _down(place, supervision, lambda _: None, patience=5)
-        raise error
+        raise
+    first = work[0]["at"] if work else None
     if as_json:
-        document = {"changed": done, "first_task_seconds": first, "work": [asdict(result) for result in results]}
-        print(json.dumps({**document, "addresses": addresses(place)}))
+        document = {"changed": done, "first_task_seconds": first, "work": work, "addresses": addresses(place)}
+        print(json.dumps(document))
         return 0
     if not done:
         print("The stack is up already, nothing changed.")
-    elif first is not None:
-        print(
-            f"The first task was finished {first} s after the start, all of it {time.monotonic() - began:.1f} s after."
-        )
+    elif work:
+        print(f"The first task was finished {first} s after the start, the last {work[-1]['at']} s after it.")
     user, password = place.flower_login
     print(
         f"\n  API      {place.url('api')}/docs\n           Authorization: Bearer {place.api_token}"
@@ -83,6 +61,37 @@ def up(place: Place, as_json: bool) -> int:
         "\n\nEnd it with: make down"
     )
     return 0
+
+
+def _start(
+    place: Place, fresh: bool, began: float, say: Callable[[str], None]
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Return what was done, by process, and the work that a fresh stack did, with its seconds since `began` as `at`."""
+    from scripts.stack import processes, readiness, supervision, work
+
+    described = processes.describe(place, os.environ)
+    supervisor = supervision.Supervisor(place)
+    _remember(place)
+    if fresh:
+        say(f"Starting {len(described)} processes (each one's log: make logs NAME=...)")
+        shutil.rmtree(place.folder / "run")
+        supervisor.start(described, os.environ)
+        done = {process.name: "started" for process in described}
+    else:
+        done = supervisor.update(described)
+        for name, what in done.items():
+            say(f"  {name}: {what}")
+    tell = say if done else _quiet
+    readiness.wait(place, supervisor, described, READY_WITHIN, lambda name, s: tell(f"  ready {s:5.1f} s  {name}"))
+    if not fresh:
+        return done, []
+    say("Sending real work through every queue")
+    results = []
+    for result in work.run(place):
+        results.append({**asdict(result), "at": round(time.monotonic() - began, 1)})
+        took = f"{result.state:<9}{result.seconds:6.2f} s"
+        say(f"  {result.queue:<14}{result.task:<36}{took}  {result.shown[:100]}")
+    return done, results
 
 
 def down(place: Place, as_json: bool, now: bool) -> int:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 
 from scripts.stack.place import Place, Refused
-from scripts.stack.processes import Process
 from scripts.stack.supervision import Supervisor
+
+if TYPE_CHECKING:
+    from scripts.stack.processes import Process
 
 
 def is_ready(place: Place, process: Process, state: dict[str, Any]) -> bool:

@@ -12,13 +12,16 @@ import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from scripts.stack.place import ROOT, Place, Refused, write_secret
-from scripts.stack.processes import Process
+
+if TYPE_CHECKING:
+    # It reads the application's settings, and `up` uses this module before it has laid them.
+    from scripts.stack.processes import Process
 
 GONE = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 # What the supervisor itself gets from the caller's environment; all else is in the description.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import stat
 import time
 
@@ -132,3 +133,12 @@ def test_a_stopped_worker_finishes_its_running_task_first(stack: Stack) -> None:
 def redis_length(stack: Stack, key: str, command: str = "hlen") -> int:
     with Redis.from_url(stack.redis_url) as redis:
         return int(redis.execute_command(command, key))
+
+
+def test_a_refused_up_leaves_the_running_stack_as_it_was(stack: Stack) -> None:
+    before = stack.pids(), stack.redis_url, stack.place.secret("broker_url").read_text()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = stack.command("up", STACK_REDIS_PORT=str(taken.getsockname()[1]))
+    assert ran.returncode == 1
+    assert "is taken by" in ran.stderr
+    assert (stack.pids(), stack.redis_url, stack.place.secret("broker_url").read_text()) == before
