@@ -30,7 +30,7 @@ def up(place: Place, as_json: bool) -> int:
     say = _quiet if as_json else print
     fresh = not supervision.Supervisor(place).answers()
     if fresh and (left := supervision.end_leftovers(place)):
-        say(f"Ended what an earlier stack left behind: {', '.join(left)}")
+        say(f"Ended {len(left)} processes that an earlier stack left behind.")
     # Before anything is written: a stack that runs must not find another's ports in its files.
     _refuse_taken_ports(place, supervision)
     place.prepare()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -90,8 +91,14 @@ def test_the_readmes_promises_each_name_the_test_that_keeps_them() -> None:
     assert [row for row in rows if "(tests/" not in row] == []
 
 
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make as from a shell, also when it was make that started the tests."""
+    shell = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=shell, capture_output=True, text=True, check=True)
+
+
 def test_make_without_a_target_lists_every_target() -> None:
-    ran = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    ran = make()
     listed = re.findall(r"^  ([a-z-]+) ", ran.stdout, re.MULTILINE)
     assert listed == TARGETS
     assert ran.stderr == ""
@@ -104,8 +111,8 @@ def test_every_phony_target_is_explained() -> None:
 
 @pytest.mark.parametrize("verb", ["up", "down", "status", "logs"])
 def test_the_verb_of_make_is_the_command_that_the_tests_run(verb: str) -> None:
-    ran = subprocess.run(["make", "--dry-run", verb], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert re.search(rf"bin/python -m scripts\.stack {verb}\s*$", ran.stdout)
+    ran = make("--dry-run", verb)
+    assert re.search(rf"bin/python -m scripts\.stack {verb} *$", ran.stdout, re.MULTILINE)
 
 
 def test_ci_runs_what_a_person_would_type() -> None:

@@ -35,11 +35,34 @@ def silent_redis() -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("variable", BAD)
-def test_a_bad_setting_ends_a_worker_before_it_connects(variable: str, silent_redis: socket.socket) -> None:
+def test_a_bad_setting_ends_a_process_before_it_connects(variable: str, silent_redis: socket.socket) -> None:
+    refused_start(variable, silent_redis, "-c", "import app.celery_app")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("celery", "-A", "app.celery_app", "worker"),
+        ("celery", "-A", "app.celery_app", "beat"),
+        ("celery", "-A", "app.celery_app", "flower"),
+        ("uvicorn", "app.main:app"),
+        ("app.producer", "--list"),
+        ("app.queue_cli", "inspect"),
+    ],
+    ids=" ".join,
+)
+def test_each_command_refuses_a_bad_setting_in_the_same_way(
+    command: tuple[str, ...], silent_redis: socket.socket
+) -> None:
+    refused_start("CELERY_LEASE_SECONDS", silent_redis, "-m", *command)
+
+
+def refused_start(variable: str, silent_redis: socket.socket, *command: str) -> None:
+    """Start a Python process with a bad `variable`: it must end with one sentence, and without a connection."""
     url = f"redis://127.0.0.1:{silent_redis.getsockname()[1]}/0"
     redis = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "STORE_URL"), url)
     ran = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "app.celery_app", "worker", "-P", "solo"],
+        [sys.executable, *command],
         cwd=ROOT,
         env=os.environ | redis | {variable: BAD[variable]},
         capture_output=True,
