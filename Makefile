@@ -69,8 +69,8 @@ test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
 	@scripts/tools.sh curl:curl ps:procps ss:iproute2
 	$(PYTEST) tests/stack
 
-test-faults: venv ## Kill, hang and starve the real processes (slow: many minutes)
-	$(PYTEST) tests/faults
+test-faults: venv ## Kill, hang and starve the real processes (about 5 min)
+	$(PYTEST) tests/faults -n 4
 
 ##@ Change it
 .PHONY: lint fmt lock docs verify clean

@@ -59,6 +59,8 @@ def configure(level: str, style: str, group: str = "") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # It writes each URL with its query, where some services want their token.
+    logging.getLogger("httpx").setLevel("WARNING")
 
 
 def install(level: str, style: str, group: str = "") -> None:

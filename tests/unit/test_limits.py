@@ -26,7 +26,7 @@ def no_broker_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def app(clean_redis_url: str) -> Celery:
     app = Celery("limits", broker=clean_redis_url, backend=clean_redis_url, set_as_current=False)
-    app.conf.update(task_queues=(Queue("celery"),), task_time_limit=60)
+    app.conf.update(task_queues=(Queue("celery"),), task_time_limit=600)
     install(app, Options(max_eta=DAY))
     return app
 
@@ -75,12 +75,12 @@ def refusal(app: Celery, pool: str, capsys: pytest.CaptureFixture[str], **option
 def test_a_worker_refuses_a_task_with_a_larger_limit_than_its_group(
     app: Celery, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app.task(name="long", time_limit=120, shared=False)(long)
-    assert "Task long has a time limit of 120 s, and this group allows 60 s" in refusal(app, "prefork", capsys)
+    app.task(name="long", time_limit=1200, shared=False)(long)
+    assert "Task long has a time limit of 1200 s, and this group allows 600 s" in refusal(app, "prefork", capsys)
 
 
 def test_a_worker_does_not_mind_long_tasks_of_queues_it_does_not_consume(app: Celery) -> None:
-    app.task(name="long", time_limit=120, shared=False)(long)
+    app.task(name="long", time_limit=1200, shared=False)(long)
     app.conf.task_queues = (Queue("celery"), Queue("other"))
     app.amqp.__dict__.pop("queues", None)
     app.amqp.queues.select(["other"])
