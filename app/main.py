@@ -82,7 +82,7 @@ def create(settings: Settings, celery: Celery) -> FastAPI:
         logging.getLogger("uvicorn.access").disabled = True
         yield
 
-    api = FastAPI(title="Shop", version=__version__, lifespan=lifespan)
+    api = FastAPI(title="Shop", version=__version__, lifespan=lifespan, redirect_slashes=False)
     api.add_middleware(BodyLimit, limit=settings.api_max_body)
     api.add_middleware(AccessLog)
     _add_handlers(api)
