@@ -40,6 +40,7 @@ class Verdict(Enum):
     END = "end"
     CANCELLED = "cancelled"
     DEAD = "dead"
+    REFUSED = "refused"
 
 
 class Guard:
@@ -72,6 +73,10 @@ class Guard:
             return self._wait(request, tag)
         if verdict is Verdict.CANCELLED:
             request._announce_revoked("cancelled", False, None, False)
+        elif verdict is Verdict.REFUSED:
+            sentence = _too_long(request, self.app.conf.task_time_limit)
+            logger.error("Task %s[%s] is refused: %s", request.name, request.id, sentence)
+            fail(request, ValueError(sentence))
         elif verdict is Verdict.DEAD:
             reason = f"{self.options.kills + 1} starts ended in the death of the worker"
             self._bury(request, reason)
@@ -82,10 +87,8 @@ class Guard:
             request.acknowledge()
 
     def _judge(self, request: Request, run: Run) -> Verdict:
-        limit = request.time_limits[0]
-        if limit and limit > self.app.conf.task_time_limit:
-            fail(request, ValueError(_too_long(request, limit, self.app.conf.task_time_limit)))
-            return Verdict.END
+        if self._asks_for_too_long(request):
+            return Verdict.REFUSED
         try:
             return self._ask(request, run)
         except (RedisError, OSError, *self.consumer.connection_errors) as error:
@@ -117,6 +120,9 @@ class Guard:
                 self._redis().decr(run.starts)
             return Verdict.WAIT
         return Verdict.DEAD if counted and counted[0] > self.options.kills else Verdict.RUN
+
+    def _asks_for_too_long(self, request: Request) -> bool:
+        return (request.time_limits[0] or 0) > self.app.conf.task_time_limit
 
     def _wait(self, request: Request, tag: str) -> None:
         # As Celery does for an eta: a waiting message takes no slot and no place in the prefetch window.
@@ -155,8 +161,8 @@ class Guard:
         return self._client
 
 
-def _too_long(request: Request, limit: float, allowed: float) -> str:
+def _too_long(request: Request, allowed: float) -> str:
     return (
-        f"{request.name} asks for a time limit of {limit:g} s, and its group allows {allowed:g} s: "
+        f"{request.name} asks for a time limit of {request.time_limits[0]:g} s, and its group allows {allowed:g} s: "
         "give less, or route it to a group with a larger limit"
     )

@@ -30,7 +30,7 @@ class Options:
     heartbeat_tolerance: the event loop may be silent this long before the worker counts as dead.
     reconnect_limit: reconnecting may take this long while Redis answers others, then the worker counts as dead.
     beat_lock: a beat that dies without a word blocks its successor this long.
-    beat_loop: longest sleep between two looks at the schedule; the lock must outlast several.
+    beat_loop: longest sleep between two looks at the schedule; never more than a third of the lock.
     retry_delay: default seconds between a task's attempts.
     kills: starts of one message that end in the death of its worker before it goes to the dead letters.
     unbounded_pool: allow pools that enforce no time limit (solo, threads, gevent).
@@ -126,7 +126,8 @@ def settings(options: Options, broker_url: str) -> dict[str, Any]:
             "interval_max": 2,
         },
         "beat_scheduler": "app.runtime.beat:Scheduler",
-        "beat_max_loop_interval": options.beat_loop,
+        # A third at most: an idle beat must wake up to keep its lock.
+        "beat_max_loop_interval": min(options.beat_loop, options.beat_lock / 3),
         "redbeat_redis_url": broker_url,
         "redbeat_key_prefix": f"{options.key_prefix}redbeat:",
         # Shorter than the lock, so that a hung Redis is noticed while the lock is still ours.

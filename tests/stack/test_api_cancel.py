@@ -17,7 +17,7 @@ from redis import Redis
 from app.runtime.cancel import CANCEL_TTL
 from app.store import connect
 from scripts.stack.supervision import Supervisor
-from tests.stack.conftest import Stack, until
+from tests.support.stack import Stack, until
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.queues import GROUPS
-from tests.stack.conftest import Stack, until
+from tests.support.stack import Stack, until
 
 
 def get(stack: Stack, path: str, login: tuple[str, str] | None) -> httpx.Response:

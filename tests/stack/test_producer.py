@@ -10,7 +10,7 @@ import psutil
 from redis import Redis
 
 from tests.conftest import ROOT
-from tests.stack.conftest import Stack
+from tests.support.stack import Stack
 
 
 def test_five_hundred_tasks_are_published_done_and_summed_up(stack: Stack) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.store import connect
 from scripts.stack.supervision import Supervisor
-from tests.stack.conftest import Stack, until
+from tests.support.stack import Stack, until
 
 
 def queue(stack: Stack, *arguments: str) -> Any:

@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 
 from tests.conftest import ROOT
-from tests.stack.conftest import SETTINGS, Stack, until
+from tests.support.stack import SETTINGS, Stack, until
 
 LOCK = float(SETTINGS["CELERY_BEAT_LOCK_SECONDS"])
 # The longest time that beat sleeps before it looks for new entries.

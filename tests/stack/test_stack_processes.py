@@ -15,7 +15,7 @@ from redis import AuthenticationError, Redis
 from app.queues import GROUPS
 from scripts.stack.processes import describe
 from scripts.stack.supervision import Supervisor, members
-from tests.stack.conftest import Stack, until
+from tests.support.stack import Stack, until
 
 HOST = testinfra.get_host("local://")
 NAMES = ["broker", "sandbox", *(f"worker-{group}" for group in GROUPS), "beat", "api", "flower"]

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.stack.place import PORTS
 from tests.conftest import ROOT
-from tests.stack.conftest import Stack, until
+from tests.support.stack import Stack, until
 
 BLOCKS = re.findall(r"<!-- run -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 # What a block must show, in their order.

@@ -16,7 +16,7 @@ from app.queues import QUEUE_NAMES
 from scripts.stack.place import PORTS, Place
 from scripts.stack.supervision import listeners, members
 from tests.conftest import ROOT
-from tests.stack.conftest import Stack, stack_command
+from tests.support.stack import Stack, stack_command
 
 # Of every setting that does not take any text: a value that it refuses.
 BAD = {

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from app.queues import GROUPS, QUEUE_NAMES, group_of
-from tests.stack.conftest import Stack, until
+from tests.support.stack import Stack, until
 
 
 def api(stack: Stack) -> httpx.Client:
