@@ -60,7 +60,7 @@ queues: venv ## Show the queues: what waits, what runs, what died (ARGS='pause e
 test: test-unit test-contract test-stack ## Run the fast tiers: unit, contract, stack (under 6 min, see tests/README.md)
 
 test-unit: venv ## Functions and a real Redis of their own (about 2 min)
-	$(PYTEST) tests/unit
+	$(PYTEST) tests/unit -n 2
 
 test-contract: venv ## Files that must agree with each other (seconds)
 	$(PYTEST) tests/contract

@@ -122,7 +122,7 @@ class Guard:
         return Verdict.DEAD if counted and counted[0] > self.options.kills else Verdict.RUN
 
     def _asks_for_too_long(self, request: Request) -> bool:
-        return (request.time_limits[0] or 0) > self.app.conf.task_time_limit
+        return bool((request.time_limits[0] or 0) > self.app.conf.task_time_limit)
 
     def _wait(self, request: Request, tag: str) -> None:
         # As Celery does for an eta: a waiting message takes no slot and no place in the prefetch window.
