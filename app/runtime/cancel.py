@@ -16,13 +16,17 @@ CANCEL_TTL = 7 * 86400
 
 
 def cancel(app: Celery, task_id: str, *, terminate: bool) -> None:
-    """Mark `task_id` cancelled, then tell the workers that run now; with `terminate`, end it in mid-run.
+    """Mark `task_id` cancelled, so that it doesn't start; with `terminate`, also end it in mid-run.
+
+    Only then the workers are told: each that hears of a revoke and doesn't run the task stores REVOKED for it, which
+    would be untrue of a task that is left to finish.
 
     Raises kombu's or redis-py's errors when Redis can't be reached.
     """
     with pooled(app) as client:
         client.set(Keys.of(app).cancelled(task_id), b"1", ex=CANCEL_TTL)
-    app.control.revoke(task_id, terminate=terminate, signal="SIGTERM")
+    if terminate:
+        app.control.revoke(task_id, terminate=True, signal="SIGTERM")
 
 
 def is_cancelled(app: Celery, task_id: str) -> bool:

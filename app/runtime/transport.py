@@ -11,6 +11,7 @@ kombu's insides (`QoS._delivered`, `_flush`, `_quick_ack`, `restore_by_tag`, `Ch
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -103,6 +104,14 @@ class LeasedChannel:
     def plain_client(self) -> Redis:
         """A client that adds no prefix: the runtime's own keys have it."""
         return Redis(connection_pool=self.pool)  # type: ignore[attr-defined]
+
+    def _after_fork(self) -> None:
+        # A thread of the parent may have held a lock at the fork; in the child nobody would ever free it, and the
+        # child would hang before its first task (seen once in several starts).
+        for pool in (self._pool, self._async_pool):  # type: ignore[attr-defined]
+            if pool is not None:
+                pool._lock, pool._fork_lock = threading.RLock(), threading.Lock()
+        super()._after_fork()  # type: ignore[misc]
 
     def _disconnect_pools(self) -> None:
         self._kept_client = None

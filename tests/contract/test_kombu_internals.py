@@ -9,6 +9,7 @@ from celery.worker.consumer.consumer import Consumer
 from celery.worker.request import Request
 from celery.worker.worker import WorkController
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+from redis import ConnectionPool
 
 from app.runtime import transport
 
@@ -39,6 +40,7 @@ def test_the_method_is_still_there(owner: type, name: str) -> None:
         (virtual.QoS.__init__, ("self._delivered", "self._quick_ack")),
         (redis.QoS.append, ("self.unacked_index_key", "self.unacked_key")),
         (redis.Channel._brpop_start, ("self._brpop_sent_at",)),
+        (ConnectionPool.__init__, ("self._fork_lock", "self._lock")),
         (WorkController._process_task_sem, ("self._quick_acquire", "self._process_task")),
         (WorkController._process_task, ("self._quick_release",)),
         # The order of a reconnect: the connection is closed, and its messages given back, before anything restarts.

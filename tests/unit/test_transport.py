@@ -1,12 +1,14 @@
-"""Promise: lapsed messages are swept only by a worker that has had a whole lease of undisturbed connection."""
+"""Promise: lapsed messages are swept only after a lease of undisturbed connection; a fork meets no locked pool."""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from billiard.context import Process
 from celery import Celery
 from kombu import Queue
 from redis import Redis
@@ -39,6 +41,27 @@ def swept(qos: QoS, redis_url: str) -> bool:
     qos.restore_visible(num=None, interval=1)
     client = Redis.from_url(redis_url)
     return bool(client.llen("work")) and not client.hlen("unacked:bench")
+
+
+def test_a_child_forked_while_a_thread_uses_the_connections_gets_through(qos: QoS) -> None:
+    held, forked = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with qos.channel.pool._lock:
+            held.set()
+            forked.wait(10)
+
+    threading.Thread(target=use, daemon=True).start()
+    assert held.wait(10)
+    child = Process(target=qos.channel.plain_client.ping)
+    child.start()
+    forked.set()
+    child.join(10)
+    hangs = child.is_alive()
+    if hangs:
+        child.terminate()
+    assert not hangs
+    assert child.exitcode == 0
 
 
 def test_nothing_is_swept_before_the_worker_is_connected(qos: QoS, clean_redis_url: str) -> None:
