@@ -72,6 +72,11 @@ test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
 test-faults: venv ## Kill, hang and starve the real processes (about 5 min)
 	$(PYTEST) tests/faults -n 4
 
+##@ Measure
+.PHONY: bench
+bench: venv ## Time a worker's start against Celery as it comes, interleaved in one run
+	$(PYTHON) -m benchmarks.worker_start
+
 ##@ Change it
 .PHONY: lint fmt lock docs verify clean
 lint: venv verify ## Check style, types (mypy strict on app/) and generated files
