@@ -21,24 +21,15 @@ class BadSetting(ValueError):
     """A variable's value can't be used; the message names the variable, the value and what is allowed."""
 
 
-def _integer(minimum: int, maximum: int) -> tuple[Callable[[str], Any], str]:
-    def parse(text: str) -> int:
-        number = int(text)
-        if not minimum <= number <= maximum:
-            raise ValueError
-        return number
-
-    return parse, f"a whole number from {minimum} to {maximum}"
-
-
-def _number(minimum: float, maximum: float) -> tuple[Callable[[str], Any], str]:
+def _number(kind: type[int] | type[float], minimum: float, maximum: float) -> tuple[Callable[[str], Any], str]:
     def parse(text: str) -> float:
-        number = float(text)
+        number = kind(text)
         if not minimum <= number <= maximum:
             raise ValueError
         return number
 
-    return parse, f"a number from {minimum:g} to {maximum:g}"
+    word = "a whole number" if kind is int else "a number"
+    return parse, f"{word} from {minimum:.12g} to {maximum:.12g}"
 
 
 def _choice(*allowed: str) -> tuple[Callable[[str], Any], str]:
@@ -105,24 +96,24 @@ class Settings:
     key_prefix: str = _setting("CELERY_KEY_PREFIX", "", _text())
     # Empty means a development worker that takes every queue; never run one beside grouped workers.
     worker_group: str = _setting("CELERY_WORKER_GROUP", "", _choice("", *GROUPS))
-    concurrency: int = _setting("CELERY_WORKER_CONCURRENCY", "4", _integer(1, 1000))
+    concurrency: int = _setting("CELERY_WORKER_CONCURRENCY", "4", _number(int, 1, 1000))
     # The pool kills a task after this long; the grace period of a rollout is derived from it.
-    time_limit: int = _setting("CELERY_TIME_LIMIT_SECONDS", "600", _integer(2, 86400))
+    time_limit: int = _setting("CELERY_TIME_LIMIT_SECONDS", "600", _number(int, 2, 86400))
     # A worker renews what it holds every third of this; the work of a dead worker is back after it.
-    lease: float = _setting("CELERY_LEASE_SECONDS", "60", _number(3, 3600))
+    lease: float = _setting("CELERY_LEASE_SECONDS", "60", _number(float, 3, 3600))
     # A message with a far eta costs memory in a worker for all that time.
-    max_eta: int = _setting("CELERY_MAX_ETA_SECONDS", "86400", _integer(0, 31 * 86400))
-    result_expires: int = _setting("CELERY_RESULT_EXPIRES_SECONDS", "86400", _integer(60, 31 * 86400))
+    max_eta: int = _setting("CELERY_MAX_ETA_SECONDS", "86400", _number(int, 0, 31 * 86400))
+    result_expires: int = _setting("CELERY_RESULT_EXPIRES_SECONDS", "86400", _number(int, 60, 31 * 86400))
     # Task events feed Flower's live list and cost about a third of the throughput of trivial tasks.
     task_events: bool = _setting("CELERY_TASK_EVENTS", "true", _boolean())
     # Second bound of a half-open connection; None hangs a worker for good (measured), so it can't be said here.
-    socket_timeout: float = _setting("CELERY_SOCKET_TIMEOUT_SECONDS", "10", _number(0.1, 120))
+    socket_timeout: float = _setting("CELERY_SOCKET_TIMEOUT_SECONDS", "10", _number(float, 0.1, 120))
     # Reconnecting for longer than this, while Redis answers others, makes a worker count as dead.
-    reconnect_limit: float = _setting("CELERY_RECONNECT_LIMIT_SECONDS", "300", _number(1, 3600))
+    reconnect_limit: float = _setting("CELERY_RECONNECT_LIMIT_SECONDS", "300", _number(float, 1, 3600))
     # Pools that enforce no time limit (solo, threads, gevent) are refused unless the group says so.
     unbounded_pool: bool = _setting("CELERY_UNBOUNDED_POOL", "false", _boolean())
     # The beat that holds the lock ticks; a dead holder blocks its successor for this long.
-    beat_lock: float = _setting("CELERY_BEAT_LOCK_SECONDS", "30", _number(5, 600))
+    beat_lock: float = _setting("CELERY_BEAT_LOCK_SECONDS", "30", _number(float, 5, 600))
     # Where workers and beat keep their heartbeat files; memory-backed in the chart.
     heartbeat_dir: str = _setting("CELERY_HEARTBEAT_DIR", "", _text())
     log_level: str = _setting("LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"))
@@ -140,7 +131,7 @@ class Settings:
 
     api_token: str = _setting("API_TOKEN", "", _text(), secret=True)
     # The largest request body the API reads.
-    api_max_body: int = _setting("API_MAX_BODY_BYTES", "65536", _integer(1024, 16 * 1024 * 1024))
+    api_max_body: int = _setting("API_MAX_BODY_BYTES", "65536", _number(int, 1024, 16 * 1024 * 1024))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

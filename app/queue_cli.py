@@ -229,7 +229,11 @@ def _state(app: Celery, client: Redis, queue: str, paused: bool) -> QueueState:
 
 
 def _age_and_id(text: bytes) -> tuple[float | None, str | None]:
-    headers = json.loads(text).get("headers", {})
+    try:
+        headers = json.loads(text).get("headers", {})
+    except (ValueError, AttributeError):
+        # A stranger's text in the list: to be seen here, where an operator looks for what is wrong.
+        return None, "not a Celery message"
     at = headers.get("enqueued_at")
     return (None if at is None else max(0.0, time.time() - at)), headers.get("id")
 

@@ -57,11 +57,21 @@ class Scheduler(RedBeatScheduler):
             if not self._set_up:
                 super().setup_schedule()
                 self._set_up = True
-            waits = [self.maybe_due(entry) for entry in self.schedule.values()]
+            waits = [self._turn(entry) for entry in self.schedule.values()]
         except OUTAGE as error:
             logger.warning("beat: Redis can't be used, trying again in %.0f s: %s", RETRY, error)
             return RETRY
         return float(min([*waits, self.max_interval]))
+
+    def _turn(self, entry: ScheduleEntry) -> float:
+        try:
+            return self.maybe_due(entry)
+        except OUTAGE:
+            raise
+        except Exception:
+            # One entry that can't be sent must not stop the others; it stays due.
+            logger.exception("beat: %s can't be sent", entry.name)
+            return float(self.max_interval)
 
     def maybe_due(self, entry: ScheduleEntry, **kwargs: Any) -> float:
         """Publish `entry` if it is due, and only then move its last run; return the seconds until it is due again.
@@ -74,9 +84,9 @@ class Scheduler(RedBeatScheduler):
         if not self._own_lock():
             return RETRY
         logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
-        # The id follows from the tick: published twice, it is the same task to everything keyed by task id.
-        due = entry.due_at.isoformat() if entry.last_run_at else "first"
-        options = {**entry.options, "task_id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{entry.name}@{due}"))}
+        # The id follows from the run before: published twice, the tick is one task to everything keyed by task id.
+        task_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{entry.name} after {entry.last_run_at.isoformat()}")
+        options = {**entry.options, "task_id": str(task_id)}
         args, keywords = list(entry.args or ()), dict(entry.kwargs or {})
         task = self.app.tasks.get(entry.task)
         if task is not None:

@@ -53,6 +53,11 @@ def test_inspect_shows_every_queue_with_what_waits_what_runs_and_the_oldest(brok
     assert len(table.splitlines()) == 6
 
 
+def test_inspect_shows_a_strangers_text_in_a_queue_instead_of_failing(broker: Redis) -> None:
+    broker.lpush("default", "not json")
+    assert (state("default")["waiting"], state("default")["oldest_id"]) == (1, "not a Celery message")
+
+
 def test_the_key_prefix_of_an_install_is_looked_under_and_nothing_else_is(broker: Redis) -> None:
     mine = {"CELERY_KEY_PREFIX": "mine:"}
     publish(2, env=mine)
