@@ -15,6 +15,8 @@ from typing import Any, cast
 from redis import Redis
 from redis.exceptions import RedisError
 
+from app.store import remember_first
+
 # Seconds that a record and the answer to an Idempotency-Key are kept: a week.
 TTL = 7 * 86400
 # Seconds until the work of a process that died with a key in its hands may be taken over. Longer than any request.
@@ -80,7 +82,7 @@ class Records:
             raise Busy
         try:
             # Reserved before anything is published: if this process dies in between, the ids are known.
-            found = self._entry(self.redis.set(name, json.dumps(entry), nx=True, get=True, ex=TTL), entry)
+            found = self._entry(remember_first(self.redis, name, json.dumps(entry), TTL), entry)
             if not found["done"]:
                 publish(found["answer"])
                 with suppress(RedisError):  # published is published: a repeat would use the same ids

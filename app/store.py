@@ -174,6 +174,14 @@ return 0
 """
 
 
+def remember_first(redis: Redis, key: str, value: str, ttl: int) -> Any:
+    """Set `key` for `ttl` seconds unless it is set; return what it holds then. Redis before 7.0 has no SET NX GET."""
+    pipe = redis.pipeline(transaction=False)
+    pipe.set(key, value, nx=True, ex=ttl)
+    pipe.get(key)
+    return pipe.execute()[1]
+
+
 class Store:
     """The domain store on one Redis client. Every method raises redis-py's errors when Redis can't be reached."""
 
@@ -285,7 +293,7 @@ class Store:
 
     def period_of(self, task_id: str, proposed: str) -> str:
         """Return the period that a task without one first proposed; redelivered later, it still gets that one."""
-        return _text(self._first(self.keys.period(task_id), proposed, PERIOD_TTL))
+        return _text(remember_first(self.redis, self.keys.period(task_id), proposed, PERIOD_TTL))
 
     # Marks
 
@@ -299,11 +307,7 @@ class Store:
 
     def claim(self, key: str, value: str, ttl: int) -> str:
         """Remember `value` under an idempotency key for `ttl` seconds; return what was remembered first."""
-        return _text(self._first(self.keys.idempotency(key), value, ttl))
-
-    def _first(self, key: str, value: str, ttl: int) -> Any:
-        before = self.redis.set(key, value, nx=True, get=True, ex=ttl)
-        return value if before is None else before
+        return _text(remember_first(self.redis, self.keys.idempotency(key), value, ttl))
 
     # What people look at
 
