@@ -81,7 +81,7 @@ def _setting(name: str, default: str, rule: tuple[Callable[[str], Any], str], se
     return field(metadata={"name": name, "default": default, "parse": rule[0], "allowed": rule[1], "secret": secret})
 
 
-_REDIS = ("redis", "rediss", "sentinel")
+_REDIS = ("redis", "rediss")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,12 @@ def install(app: Celery, choice: Options | None = None) -> None:
     """
     choice = choice or Options()
     broker_url = app.conf.broker_url
-    if not str(broker_url).startswith(("redis://", "rediss://", "sentinel://")):
-        raise ValueError("the runtime needs a Redis broker: set broker_url to redis://, rediss:// or sentinel://")
+    if not str(broker_url).startswith(("redis://", "rediss://")):
+        raise ValueError("the runtime needs a Redis broker: set broker_url to redis:// or rediss://")
     transport.register()
-    app.conf.update(options.settings(choice, broker_url))
+    if app.conf.task_time_limit is None:
+        app.conf.task_time_limit = choice.time_limit
+    app.conf.update(options.settings(choice, app))
     app.Task.default_retry_delay = choice.retry_delay
     limits.refuse_far_eta(app, choice.max_eta)
     before_task_publish.connect(limits.stamp)

@@ -21,6 +21,7 @@ from redbeat.schedulers import LUA_EXTEND_TO_SCRIPT, RedBeatScheduler, acquire_d
 from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 
+from app.runtime.guard import ONCE
 from app.runtime.heartbeat import TICK
 
 logger = get_logger("celery.beat")
@@ -84,9 +85,7 @@ class Scheduler(RedBeatScheduler):
         if not self._own_lock():
             return RETRY
         logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
-        # The id follows from the run before: published twice, the tick is one task to everything keyed by task id.
-        task_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{entry.name} after {entry.last_run_at.isoformat()}")
-        options = {**entry.options, "task_id": str(task_id)}
+        options = {**entry.options, **self._once(entry), **self._expiry(entry)}
         args, keywords = list(entry.args or ()), dict(entry.kwargs or {})
         task = self.app.tasks.get(entry.task)
         if task is not None:
@@ -94,6 +93,21 @@ class Scheduler(RedBeatScheduler):
         else:
             self.app.send_task(entry.task, args, keywords, producer=self.producer, **options)
         return float(self.reserve(entry).is_due()[1])
+
+    def _once(self, entry: ScheduleEntry) -> dict[str, Any]:
+        # The id follows from the run before: published twice, because an answer was lost or this beat stood still, the
+        # tick is one task, and the worker drops the second copy.
+        before = entry.last_run_at.isoformat() if entry.last_run_at else "never"
+        task_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{entry.name} after {before}")
+        return {"task_id": str(task_id), "headers": {**(entry.options.get("headers") or {}), ONCE: True}}
+
+    def _expiry(self, entry: ScheduleEntry) -> dict[str, Any]:
+        # A tick published late must still expire before the next one.
+        expires = entry.options.get("expires")
+        if not isinstance(expires, int | float):
+            return {}
+        until_next = entry.schedule.remaining_estimate(self.app.now()).total_seconds()
+        return {"expires": max(1.0, min(expires, until_next - 1))}
 
     def close(self) -> None:
         """Free the lock, so that a successor need not wait for it."""

@@ -7,17 +7,28 @@ from contextlib import contextmanager
 
 from celery import Celery
 from kombu import Connection
+from kombu.exceptions import OperationalError
 from redis import Redis
 
 
 def dedicated(app: Celery, timeout: float) -> Redis:
     """Return a client with connections of its own, whose commands end within `timeout` seconds.
 
-    Raises kombu's or redis-py's connection errors when the broker can't be reached.
+    Raises redis-py's errors, or ConnectionError when the broker can't be reached.
     """
-    options = {**app.conf.broker_transport_options, "socket_timeout": timeout, "socket_connect_timeout": timeout}
+    options = {
+        **app.conf.broker_transport_options,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        # Kombu otherwise connects again and again, with pauses.
+        "max_retries": 1,
+        "interval_start": 0,
+    }
     connection = app.connection_for_read(transport_options=options)
-    client = _client(connection)
+    try:
+        client = _client(connection)
+    except OperationalError as error:
+        raise ConnectionError(str(error)) from error
     # The pool belongs to the channel, and the channel to the connection: they live as long as the client.
     client.kombu_connection = connection  # type: ignore[attr-defined]
     return client

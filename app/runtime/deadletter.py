@@ -12,6 +12,7 @@ from redis import Redis
 
 from app.runtime.clients import pooled
 from app.runtime.keys import Keys
+from app.runtime.lease import Run
 
 # Per group; the newest stay. A record holds the message whole, so this bounds memory, too.
 LIMIT = 1000
@@ -21,8 +22,8 @@ class DeadLetter(Exception):
     """A task was put among the dead letters instead of being started once more."""
 
 
-def bury(client: Redis, name: str, request: Request, starts: str, reason: str) -> None:
-    """Keep the message of `request`, whose starts are counted at `starts`, in the hash `name`.
+def bury(client: Redis, name: str, request: Request, run: Run, reason: str) -> None:
+    """Keep the message of `request`, whose marks are those of `run`, in the hash `name`.
 
     Raises redis-py's errors.
     """
@@ -33,7 +34,7 @@ def bury(client: Redis, name: str, request: Request, starts: str, reason: str) -
         "queue": message.delivery_info.get("routing_key"),
         "reason": reason,
         "at": time.time(),
-        "starts": starts,
+        "marks": [run.starts, run.mark],
         "message": message._raw,
     }
     client.hset(name, request.id, json.dumps(record))
@@ -46,7 +47,7 @@ def entries(app: Celery, group: str, limit: int = 100) -> list[dict[str, Any]]:
     """Return up to `limit` dead letters of `group`, newest first: id, task, queue, reason, at (unix seconds)."""
     with pooled(app) as client:
         records = sorted(_records(client, Keys.of(app).dead_letters(group)), key=lambda entry: -entry["at"])[:limit]
-    return [{name: value for name, value in record.items() if name not in ("message", "starts")} for record in records]
+    return [{name: value for name, value in record.items() if name not in ("message", "marks")} for record in records]
 
 
 def replay(app: Celery, group: str, task_id: str) -> bool:
@@ -63,7 +64,7 @@ def replay(app: Celery, group: str, task_id: str) -> bool:
         pipe = client.pipeline()
         pipe.lpush(names.waiting(record["queue"]), json.dumps(message))
         pipe.hdel(names.dead_letters(group), task_id)
-        pipe.delete(record["starts"])
+        pipe.delete(*record["marks"])
         pipe.execute()
     return True
 

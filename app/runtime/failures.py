@@ -44,7 +44,8 @@ def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
     """See to the failures that Celery handles badly.
 
     A task whose retry, or whose next in a chain, could not be published because the broker is away is left unsettled,
-    and runs again after a lease: Celery would take its message out of Redis and lose what was to follow.
+    and runs again after a lease: Celery would take its message out of Redis and lose what was to follow. The same
+    holds when its failure can't be stored or buried.
     A MemoryError inside a task becomes its ordinary failure: Celery raises it again in the worker's main process,
     which ends the worker and repeats the siblings' tasks. A task that has killed its process as often as its
     max_retries allow is handed to `bury`, so that it can be looked at and replayed.
@@ -53,18 +54,21 @@ def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
 
     def watched(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         cause = getattr(exc_info.exception, "exc", exc_info.exception)
-        if _publish_failed(cause):
-            logger.warning(
-                "Task %s[%s] could not publish, it runs again after a lease: %s", request.name, request.id, cause
-            )
-            state.task_ready(request)
-            request.acknowledged = True
-            return abandon(request.message)
         if isinstance(cause, MemoryError):
             exc_info.exception = TaskMemoryError(str(cause) or "the task ran out of memory")
-        elif isinstance(cause, WorkerLostError) and _retries_spent(request):
-            bury(request, f"it killed its process: {cause}")
-        return on_failure(exc_info, *args, **kwargs)
+        try:
+            if _publish_failed(cause):
+                raise cause
+            if isinstance(cause, WorkerLostError) and _retries_spent(request):
+                bury(request, f"it killed its process: {cause}")
+            return on_failure(exc_info, *args, **kwargs)
+        except Exception as error:
+            if request.acknowledged:
+                raise
+            logger.warning("Task %s[%s] runs again after a lease: %s", request.name, request.id, error)
+            state.task_ready(request)
+            request.acknowledged = True
+            abandon(request.message, forgiven=isinstance(cause, Reject))
 
     request.on_failure = watched
 

@@ -15,7 +15,6 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.request import Request
 from redis import Redis
-from redis.exceptions import RedisError
 
 from app.runtime import deadletter
 from app.runtime.clients import dedicated
@@ -28,6 +27,8 @@ logger = get_logger(__name__)
 
 # Seconds between two looks at the mark of a running original.
 WAIT = 1.0
+# Header of a message whose second copy is dropped even after the first has ended: a tick of beat.
+ONCE = "once"
 # Starts are counted for a day: longer than any outage that brings one message back again and again.
 STARTS_TTL = 86400
 
@@ -78,7 +79,7 @@ class Guard:
             logger.error("Task %s[%s] is refused: %s", request.name, request.id, sentence)
             fail(request, ValueError(sentence))
         elif verdict is Verdict.DEAD:
-            reason = f"{self.options.kills + 1} starts ended in the death of the worker"
+            reason = f"{self.options.kills + 1} starts had no end: the worker died, or could not publish what follows"
             self._bury(request, reason)
             fail(request, deadletter.DeadLetter(reason))
         else:
@@ -91,7 +92,7 @@ class Guard:
             return Verdict.REFUSED
         try:
             return self._ask(request, run)
-        except (RedisError, OSError, *self.consumer.connection_errors) as error:
+        except Exception as error:  # whatever it is: a request that nobody looks at again is lost
             logger.warning(
                 "Task %s[%s] can't be checked before its start, waiting: %s", request.name, request.id, error
             )
@@ -110,8 +111,10 @@ class Guard:
         mine, (cancelled, mark), *counted = pipe.execute()
         if cancelled:
             return Verdict.CANCELLED
+        # The answer to an earlier SET was lost on its way.
+        mine = mine or (mark == ledger.owner.encode() and all(other.mark != run.mark for other in ledger.runs()))
         if not mine and mark == DONE.encode():
-            if redelivered or getattr(request, "waited", False):
+            if redelivered or getattr(request, "waited", False) or request.request_dict.get(ONCE):
                 return Verdict.END
             # The same id was published anew after it ended: that is the producer's to decide.
             self._redis().set(run.mark, ledger.owner, px=lease)
@@ -128,22 +131,26 @@ class Guard:
         # As Celery does for an eta: a waiting message takes no slot and no place in the prefetch window.
         request.waited = True
         state.task_ready(request)
+        for original in tuple(state.active_requests):
+            if original.id == request.id:
+                # Celery keeps one request an id, and terminating looks there.
+                state.requests[request.id] = original
         self.consumer.qos.increment_eventually()
         self.consumer.timer.call_after(WAIT, self._again, (request, tag, self.consumer.connection), priority=6)
 
     def _again(self, request: Request, tag: str, connection: Any) -> None:
         # After a reconnect the message is Redis's again, and the window is new.
-        if not ledger.holds(tag) or self.consumer.connection is not connection:
+        if self.consumer.connection is not connection:
             return
         self.consumer.qos.decrement_eventually()
+        if not ledger.holds(tag):
+            return
         state.task_reserved(request)
         self.consumer.on_task_request(request)
 
     def _bury(self, request: Request, reason: str) -> None:
         logger.error("Task %s[%s] goes to the dead letters: %s", request.name, request.id, reason)
-        deadletter.bury(
-            self._redis(), self.keys.dead_letters(self.group), request, self._run_of(request).starts, reason
-        )
+        deadletter.bury(self._redis(), self.keys.dead_letters(self.group), request, self._run_of(request), reason)
 
     def _run_of(self, request: Request) -> Run:
         # A retry and a replacement keep the id of the task.

@@ -17,6 +17,7 @@ from celery import Celery
 from celery.utils.log import get_logger
 
 from app.runtime.clients import dedicated
+from app.runtime.lease import ledger
 from app.runtime.options import Options
 
 logger = get_logger(__name__)
@@ -84,6 +85,9 @@ class Heartbeat(threading.Thread):
         if self.leaving:
             return True
         now, tolerance = time.monotonic(), self.options.heartbeat_tolerance
+        if self.consumer is not None and self.consumer.pool.__module__.endswith(".solo") and ledger.runs():
+            # The solo pool runs the task in the event loop, which can't turn meanwhile.
+            return True
         if self._unproven and not self._reconnect_is_excused(now):
             return False
         return not self._connected or (now - self._ticked < tolerance and now - self._consumed < 3 * tolerance)

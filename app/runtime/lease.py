@@ -27,6 +27,8 @@ from app.runtime.options import Options
 logger = get_logger(__name__)
 
 DONE = "done"
+# Seconds between two reads of the paused queues.
+PAUSE_INTERVAL = 3.0
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Ledger:
     _held: dict[str, None] = field(default_factory=dict)
     _running: dict[str, Run] = field(default_factory=dict)
     _unsettled: dict[str, Run | None] = field(default_factory=dict)
+    _forgiven: list[Run] = field(default_factory=list)
     _undisturbed_since: float | None = None
     wake: threading.Event = field(default_factory=threading.Event)
 
@@ -76,11 +79,25 @@ class Ledger:
         self._unsettled[tag] = self._running.pop(tag, None)
         self.wake.set()
 
+    def forgive(self, run: Run) -> None:
+        """Leave it to the renewal thread to forget the starts of `run` and to free its mark."""
+        self._forgiven.append(run)
+        self.wake.set()
+
+    def forgiven(self) -> list[Run]:
+        """Return the runs whose keys are to be deleted."""
+        return list(self._forgiven)
+
     def settled(self, tags: Iterable[str]) -> None:
         """Forget ended messages that are out of Redis now."""
         for tag in tags:
             self._unsettled.pop(tag, None)
             self._held.pop(tag, None)
+
+    def freed(self, runs: Iterable[Run]) -> None:
+        """Forget runs whose keys are deleted."""
+        for run in runs:
+            self._forgiven.remove(run)
 
     def held(self) -> list[str]:
         """Return the tags to renew."""
@@ -143,22 +160,24 @@ class Keeper(threading.Thread):
 
     def run(self) -> None:
         """Renew until stopped; a Redis that is away is tried again every second."""
-        due = 0.0
+        renewal_due = pauses_due = 0.0
         while not self._ending.is_set():
             try:
                 if self._client is None:
                     self._client = dedicated(self.app, timeout=min(5.0, self.options.renewal_interval))
                 self.settle()
-                if time.monotonic() >= due:
+                if time.monotonic() >= renewal_due:
                     self.renew()
+                    renewal_due = time.monotonic() + self.options.renewal_interval
+                if time.monotonic() >= pauses_due:
                     self._read_paused()
-                    due = time.monotonic() + min(self.options.renewal_interval, 5.0)
+                    pauses_due = time.monotonic() + PAUSE_INTERVAL
             except Exception as error:  # whatever it is: a thread that ends gives all the work away
                 ledger.stumbled()
                 logger.warning("Lease renewal failed, trying again: %s", error)
                 self._client = None
                 self._ending.wait(0.5)
-            ledger.wake.wait(min(1.0, self.options.renewal_interval / 2))
+            ledger.wake.wait(min(1.0, self.options.renewal_interval / 4))
             ledger.wake.clear()
 
     def renew(self) -> None:
@@ -179,10 +198,14 @@ class Keeper(threading.Thread):
 
     def settle(self) -> None:
         """Take ended messages, whose acknowledgement met a broken connection, out of Redis."""
+        assert self._client is not None
+        forgiven = ledger.forgiven()
+        if forgiven:
+            self._client.delete(*(key for run in forgiven for key in (run.mark, run.starts)))
+            ledger.freed(forgiven)
         unsettled = ledger.unsettled()
         if not unsettled:
             return
-        assert self._client is not None
         pipe = self._client.pipeline()
         pipe.zrem(self._index, *unsettled)
         pipe.hdel(self._hash, *unsettled)

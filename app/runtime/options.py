@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from celery import Celery
+
 from app.runtime.keys import EVERY_QUEUE, Keys
 
 # Kombu's priority lists multiply every queue by four; one list keeps LLEN exact and names printable.
@@ -22,6 +24,7 @@ class Options:
     queues: names of the queues that the group consumes; empty means every declared queue.
     lease: how long a worker may go unheard before others may run what it held.
     renew: False takes lease renewal away (only to show in a test what it is for).
+    time_limit: seconds until a task is killed, where the application itself sets no `task_time_limit`.
     max_eta: the farthest eta or countdown a producer may ask for.
     socket_timeout: bound of one Redis command; None leaves it unbounded, and a half-open connection then hangs
         the worker until its heartbeat goes stale (only to show that in a test).
@@ -40,6 +43,7 @@ class Options:
     queues: tuple[str, ...] = ()
     lease: float = 60.0
     renew: bool = True
+    time_limit: int = 600
     max_eta: int = 86400
     socket_timeout: float | None = 10.0
     key_prefix: str = ""
@@ -84,10 +88,10 @@ def transport_options(options: Options) -> dict[str, Any]:
     }
 
 
-def settings(options: Options, broker_url: str) -> dict[str, Any]:
-    """Return the Celery settings that `options` ask for."""
+def settings(options: Options, app: Celery) -> dict[str, Any]:
+    """Return the Celery settings that `options` ask for; transport options of `app` that they don't name stay."""
     return {
-        "broker_transport_options": transport_options(options),
+        "broker_transport_options": {**(app.conf.broker_transport_options or {}), **transport_options(options)},
         # Pods start in any order.
         "broker_connection_retry_on_startup": True,
         # The default of 100 ends the worker after 46 min of outage.
@@ -114,7 +118,10 @@ def settings(options: Options, broker_url: str) -> dict[str, Any]:
         "redis_socket_keepalive": True,
         "redis_retry_on_timeout": True,
         "redis_backend_health_check_interval": 25,
-        "result_backend_transport_options": {"global_keyprefix": options.key_prefix},
+        "result_backend_transport_options": {
+            **(app.conf.result_backend_transport_options or {}),
+            "global_keyprefix": options.key_prefix,
+        },
         # A finished task must not fail because an idle connection to the backend was cut.
         "result_backend_always_retry": True,
         "result_backend_max_retries": 10,
@@ -128,7 +135,7 @@ def settings(options: Options, broker_url: str) -> dict[str, Any]:
         "beat_scheduler": "app.runtime.beat:Scheduler",
         # A third at most: an idle beat must wake up to keep its lock.
         "beat_max_loop_interval": min(options.beat_loop, options.beat_lock / 3),
-        "redbeat_redis_url": broker_url,
+        "redbeat_redis_url": app.conf.broker_url,
         "redbeat_key_prefix": f"{options.key_prefix}redbeat:",
         # Shorter than the lock, so that a hung Redis is noticed while the lock is still ours.
         "redbeat_redis_options": {"socket_timeout": 5, "socket_connect_timeout": 5, "socket_keepalive": True},

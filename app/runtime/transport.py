@@ -4,7 +4,7 @@ The stock transport gives back what it held as soon as its connection breaks, ru
 for lapsed messages at once after an outage, before the others could renew. Both start a running task twice.
 This transport keeps what runs, and sweeps only after a whole lease of undisturbed connection.
 
-Used through the ordinary `redis://`, `rediss://` and `sentinel://` URLs once `register` was called. What it needs of
+Used through the ordinary `redis://` and `rediss://` URLs once `register` was called. What it needs of
 kombu's insides (`QoS._delivered`, `_flush`, `_quick_ack`, `restore_by_tag`, `Channel._create_client`) is held by
 `tests/contract/test_kombu_internals.py`.
 """
@@ -82,8 +82,8 @@ class QoS(redis.QoS):
             self.restore_by_tag(tag, leftmost=leftmost)
 
 
-class LeasedChannel:
-    """What both channels add to kombu's: leases, and one client a channel instead of one a command.
+class Channel(redis.Channel):
+    """A channel with leases, and one client a channel instead of one a command.
 
     Making a client took a fifth of the main process's time on short tasks.
     """
@@ -96,31 +96,27 @@ class LeasedChannel:
         """Yield `client`, or the channel's own, which adds the key prefix to kombu's commands."""
         if client is None:
             if self._kept_client is None:
-                self._kept_client = self._create_client()  # type: ignore[attr-defined]
+                self._kept_client = self._create_client()
             client = self._kept_client
         yield client
 
     @cached_property
     def plain_client(self) -> Redis:
         """A client that adds no prefix: the runtime's own keys have it."""
-        return Redis(connection_pool=self.pool)  # type: ignore[attr-defined]
+        return Redis(connection_pool=self.pool)
 
     def _after_fork(self) -> None:
         # A thread of the parent may have held a lock at the fork; in the child nobody would ever free it, and the
         # child would hang before its first task (seen once in several starts).
-        for pool in (self._pool, self._async_pool):  # type: ignore[attr-defined]
+        for pool in (self._pool, self._async_pool):
             if pool is not None:
                 pool._lock, pool._fork_lock = threading.RLock(), threading.Lock()
-        super()._after_fork()  # type: ignore[misc]
+        super()._after_fork()
 
     def _disconnect_pools(self) -> None:
         self._kept_client = None
         self.__dict__.pop("plain_client", None)
-        super()._disconnect_pools()  # type: ignore[misc]
-
-
-class Channel(LeasedChannel, redis.Channel):
-    """A channel of `redis://` and `rediss://`."""
+        super()._disconnect_pools()
 
 
 class Transport(redis.Transport):
@@ -129,27 +125,22 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
-class SentinelChannel(LeasedChannel, redis.SentinelChannel):
-    """A channel of `sentinel://`."""
+def abandon(message: Any, forgiven: bool) -> None:
+    """Leave `message` where it is, unrenewed: whoever finds its lease lapsed runs it again.
 
-
-class SentinelTransport(redis.SentinelTransport):
-    """`sentinel://` with leases."""
-
-    Channel = SentinelChannel
-
-
-def abandon(message: Any) -> None:
-    """Leave `message` where it is, unrenewed: whoever finds its lease lapsed runs it again."""
-    ledger.release(message.delivery_tag)
+    forgiven: this start does not count towards the dead letters.
+    """
+    run = ledger.release(message.delivery_tag)
+    if run is not None and forgiven:
+        ledger.forgive(run)
     message.channel.qos._quick_ack(message.delivery_tag)
 
 
 def register() -> None:
-    """Make kombu use these transports for Redis URLs in this process."""
-    for alias, cls in {"redis": Transport, "rediss": Transport, "sentinel": SentinelTransport}.items():
-        registry.TRANSPORT_ALIASES[alias] = f"{__name__}:{cls.__name__}"
+    """Make kombu use this transport for Redis URLs in this process."""
+    for alias in ("redis", "rediss"):
+        registry.TRANSPORT_ALIASES[alias] = f"{__name__}:{Transport.__name__}"
         registry._transport_cache.pop(alias, None)
 
 
-__all__ = ["Channel", "QoS", "SentinelChannel", "SentinelTransport", "Transport", "abandon", "register"]
+__all__ = ["Channel", "QoS", "Transport", "abandon", "register"]

@@ -55,4 +55,4 @@ def test_the_source_still_says(function: object, words: tuple[str, ...]) -> None
 
 def test_redis_urls_use_the_leased_transport() -> None:
     transport.register()
-    assert {TRANSPORT_ALIASES[alias].split(":")[0] for alias in ("redis", "rediss", "sentinel")} == {transport.__name__}
+    assert {TRANSPORT_ALIASES[alias].split(":")[0] for alias in ("redis", "rediss")} == {transport.__name__}

@@ -30,6 +30,7 @@ OPTIONS = Options(
     beat_lock=5,
     beat_loop=1,
     retry_delay=1,
+    unbounded_pool="BENCH_UNBOUNDED_POOL" in os.environ,
     key_prefix="bench:",
 )
 
@@ -50,7 +51,7 @@ app.conf.update(
     },
 )
 if os.environ.get("RUNTIME") == "off":
-    app.conf.update(settings(OPTIONS, URL))
+    app.conf.update(settings(OPTIONS, app))
 else:
     install(app, OPTIONS)
 

@@ -66,6 +66,15 @@ def test_the_heartbeat_stays_fresh_while_redis_is_down_for_30_seconds(bench: Ben
     wait_for("it consumes again", lambda: bench.count("end after"), within=60)
 
 
+def test_the_heartbeat_of_a_solo_worker_stays_fresh_while_its_task_runs(bench: Bench) -> None:
+    solo = ("--pool", "solo")
+    worker = bench.worker("a", flags=solo, BENCH_UNBOUNDED_POOL="yes", BENCH_TOLERANCE="4")
+    bench.send("sleep", "long", 15)
+    wait_for("it started", lambda: bench.count("start long"), within=10)
+    holds("the heartbeat is fresh", lambda: worker.heartbeat_age() < 6, 12)
+    wait_for("everything is settled", bench.settled, within=10)
+
+
 def test_the_heartbeat_goes_stale_when_reconnecting_never_ends_though_redis_answers(bench: Bench) -> None:
     worker = bench.worker("a", BENCH_RECONNECT_LIMIT="15")
     wait_for("the heartbeat is there", lambda: worker.heartbeat_age() < 5, within=10)

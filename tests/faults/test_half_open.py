@@ -25,11 +25,11 @@ def worker_behind(wire: Wire, bench: Bench, **environment: str) -> Worker:
 def test_a_worker_on_a_half_open_connection_consumes_again_within_45_seconds(bench: Bench, wire: Wire) -> None:
     worker = worker_behind(wire, bench)
     wire.half_open()
-    # Two: what is popped into the dead connection can be lost, as the README says; kombu's, not ours.
-    ids = [bench.send("sleep", f"after{number}", 0.1) for number in range(4)]
+    # Several, because what is popped into the dead connection can be lost, as the README says.
+    for number in range(4):
+        bench.send("sleep", f"after{number}", 0.1)
     wait_for("it consumes again", lambda: any("end after" in line for line in bench.journal()), within=45)
     assert worker.heartbeat_age() < 20
-    assert len(ids) == 4
 
 
 def test_without_a_socket_timeout_the_heartbeat_goes_stale(bench: Bench, wire: Wire) -> None:

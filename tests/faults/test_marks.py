@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.bench import Bench, holds, wait_for
 
 CANCEL = "from app.runtime.cancel import cancel; cancel(app, {task!r}, terminate={terminate})"
@@ -52,6 +54,16 @@ def test_a_paused_queue_stays_paused_over_a_restart_until_it_is_resumed(bench: B
     assert second.heartbeat_age() < 10, "a paused worker is alive"
     bench.run(PAUSES.format(call="resume"))
     wait_for("it ended", lambda: bench.count("end paused"), within=15)
+
+
+@pytest.mark.parametrize(("once", "starts"), [(True, 1), (False, 2)])
+def test_a_second_copy_of_a_tick_is_dropped_and_of_another_task_is_not(bench: Bench, once: bool, starts: int) -> None:
+    bench.worker("a")
+    for _ in range(2):
+        bench.send("sleep", "copied", 0.1, task_id="the-same", headers={"once": once})
+        wait_for("it ended", lambda: bench.count("end copied"), within=10)
+        wait_for("everything is settled", bench.settled, within=10)
+    assert bench.count("start copied") == starts
 
 
 def test_a_message_that_asks_for_more_time_than_the_group_allows_is_refused(bench: Bench) -> None:

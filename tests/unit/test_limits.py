@@ -13,6 +13,7 @@ from kombu import Queue
 from redis import Redis
 
 from app.runtime import Options, install, limits
+from app.runtime.clients import dedicated
 
 DAY = 86400
 
@@ -93,6 +94,21 @@ def test_a_pool_without_time_limits_is_refused_unless_the_group_says_so(
 ) -> None:
     assert "CELERY_UNBOUNDED_POOL=true" in refusal(app, pool, capsys)
     limits.refuse_worker(app, Options(unbounded_pool=True), pool)
+
+
+def test_an_application_without_a_limit_and_with_transport_options_of_its_own_gets_one_and_keeps_them() -> None:
+    app = Celery("plain", broker="redis://localhost:1/0", set_as_current=False)
+    app.conf.broker_transport_options = {"client_name": "mine", "visibility_timeout": 3600}
+    install(app, Options(time_limit=30, lease=20))
+    kept = app.conf.broker_transport_options
+    assert (app.conf.task_time_limit, kept["client_name"], kept["visibility_timeout"]) == (30, "mine", 20)
+
+
+def test_a_dedicated_client_says_quickly_and_in_one_kind_of_error_that_redis_is_away() -> None:
+    app = Celery("away", broker="redis://127.0.0.1:1/0", set_as_current=False)
+    install(app, Options())
+    with pytest.raises(OSError, match="refused"):
+        dedicated(app, timeout=1)
 
 
 def test_the_runtime_refuses_a_broker_that_is_not_redis() -> None:

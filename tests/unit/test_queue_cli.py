@@ -11,6 +11,7 @@ from redis import Redis
 
 from app.runtime.deadletter import bury
 from app.runtime.keys import Keys
+from app.runtime.lease import Run
 from tests.support.cli import Ended, run
 from tests.support.redis import RedisServer
 
@@ -107,14 +108,14 @@ def dead_letter(broker: Redis) -> str:
     raw = json.loads(broker.rpop("default"))
     message = SimpleNamespace(_raw=raw, delivery_info={"routing_key": "default"})
     request = SimpleNamespace(id=task_id, name="tasks.check_status", message=message)
-    bury(broker, Keys().dead_letters("default"), request, "starts", "3 starts ended in death")  # type: ignore[arg-type]
+    bury(broker, Keys().dead_letters("default"), request, Run("mark", "starts"), "3 starts had no end")  # type: ignore[arg-type]
     return task_id
 
 
 def test_a_dead_letter_is_listed_replayed_once_and_gone(broker: Redis) -> None:
     task_id = dead_letter(broker)
     (row,) = cli("dead-letters", "--json").json
-    assert (row["id"], row["group"], row["reason"]) == (task_id, "default", "3 starts ended in death")
+    assert (row["id"], row["group"], row["reason"]) == (task_id, "default", "3 starts had no end")
     assert task_id in cli("dead-letters", "default").out
     assert cli("dead-letters", "email", "--json").json == []
     assert cli("replay", "default", task_id).code == 0
