@@ -19,11 +19,10 @@ from redis.exceptions import RedisError
 
 from scripts import redis_server
 from scripts.ports import free_port
+from scripts.stack.processes import WORKER_FLAGS
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL = 0.1
-# The flags of every worker that the project starts.
-LEAN = ("--without-gossip", "--without-mingle", "--heartbeat-interval", "10", "-O", "fair")
 
 
 def wait_for(what: str, condition: Callable[[], object], within: float) -> float:
@@ -134,7 +133,7 @@ class Worker(Process):
     def __init__(
         self, bench: Bench, name: str, environment: dict[str, str], flags: tuple[str, ...] | None = None
     ) -> None:
-        self.arguments = ("worker", "-n", f"{name}@bench", *(LEAN if flags is None else flags))
+        self.arguments = ("worker", "-n", f"{name}@bench", *(WORKER_FLAGS if flags is None else flags))
         super().__init__(bench, name, environment)
         self.seconds_to_ready = wait_for(f"{name} is ready (see {self.log})", lambda: self.logged(" ready."), within=30)
 
