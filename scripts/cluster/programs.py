@@ -1,0 +1,64 @@
+"""The Go programs that the cluster needs, the longest builds first."""
+
+from __future__ import annotations
+
+from scripts.cluster.golang import Program
+from scripts.cluster.versions import pinned
+
+
+def _kubernetes(name: str) -> Program:
+    version = pinned("KUBERNETES_VERSION")
+    major, minor, _ = version.split(".")
+    variables = (
+        ("k8s.io/component-base/version.gitVersion", f"v{version}"),
+        ("k8s.io/component-base/version.gitMajor", major),
+        ("k8s.io/component-base/version.gitMinor", minor),
+        ("k8s.io/client-go/pkg/version.gitVersion", f"v{version}"),
+    )
+    return Program(name, "k8s.io/kubernetes", version, f"./cmd/{name}", variables=variables)
+
+
+def _containerd(name: str) -> Program:
+    version = pinned("CONTAINERD_VERSION")
+    module = "github.com/containerd/containerd/v2"
+    variables = (("github.com/containerd/containerd/v2/version.Version", f"v{version}"),)
+    return Program(name, module, version, f"./cmd/{name}", "no_btrfs no_zfs no_aufs no_devmapper", variables)
+
+
+def _keda(name: str, package: str) -> Program:
+    version = pinned("KEDA_VERSION")
+    variables = (("github.com/kedacore/keda/v2/version.Version", version),)
+    return Program(name, "github.com/kedacore/keda/v2", version, f"./cmd/{package}", variables=variables)
+
+
+PROGRAMS = {
+    program.name: program
+    for program in (
+        _kubernetes("kube-apiserver"),
+        _kubernetes("kube-controller-manager"),
+        _kubernetes("kube-scheduler"),
+        _kubernetes("kubelet"),
+        _kubernetes("kube-proxy"),
+        _kubernetes("kubeadm"),
+        _kubernetes("kubectl"),
+        _keda("keda", "operator"),
+        _keda("keda-adapter", "adapter"),
+        Program("helm", "helm.sh/helm/v4", pinned("HELM_VERSION"), "./cmd/helm"),
+        Program("coredns", "github.com/coredns/coredns", pinned("COREDNS_VERSION")),
+        Program(
+            "metrics-server",
+            "sigs.k8s.io/metrics-server",
+            pinned("METRICS_SERVER_VERSION"),
+            "./cmd/metrics-server",
+            variables=(("k8s.io/client-go/pkg/version.gitVersion", f"v{pinned('METRICS_SERVER_VERSION')}"),),
+        ),
+        _containerd("containerd"),
+        _containerd("containerd-shim-runc-v2"),
+        _containerd("ctr"),
+        Program("etcd", "go.etcd.io/etcd/server/v3", pinned("ETCD_VERSION")),
+        Program("kind", "sigs.k8s.io/kind", pinned("KIND_VERSION")),
+        Program(
+            "kubeconform", "github.com/yannh/kubeconform", pinned("KUBECONFORM_VERSION"), "./cmd/kubeconform"
+        ),
+    )
+}
