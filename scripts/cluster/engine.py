@@ -76,7 +76,9 @@ def main() -> int:
     parser.add_argument("verb", choices=["up", "down", "status", "env"], help="env prints DOCKER_HOST=... for a shell")
     verb = parser.parse_args().verb
     if verb == "down":
-        print("The private Docker Engine is stopped." if down() else "There is no private Docker Engine, nothing changed.")
+        print(
+            "The private Docker Engine is stopped." if down() else "There is no private Docker Engine, nothing changed."
+        )
         return 0
     if verb == "up":
         host, started = up()

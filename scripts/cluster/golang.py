@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +52,9 @@ def fetch(module: str, version: str) -> Path:
     """Return the folder with a module's source, downloaded and verified by Go. Raises Refused."""
     hint = "see Go's words above; is the Go module proxy reachable?"
     # Outside of any module: the file of one here would be asked whether it agrees.
-    answer = run([go(), "mod", "download", "-json", f"{module}@v{version}"], cwd=Path("/"), env=_environment(), hint=hint)
+    answer = run(
+        [go(), "mod", "download", "-json", f"{module}@v{version}"], cwd=Path("/"), env=_environment(), hint=hint
+    )
     return Path(json.loads(answer)["Dir"])
 
 
@@ -80,7 +81,7 @@ def _version(path: str) -> tuple[int, ...]:
     return numbers(found[1]) if found else ()
 
 
-def _environment() -> Mapping[str, str] | dict[str, str]:
+def _environment() -> dict[str, str]:
     # No settings meant for the user's own modules.
     return {name: value for name, value in os.environ.items() if name not in ("GOFLAGS", "GOOS", "GOARCH")}
 

@@ -43,7 +43,7 @@ def state() -> Path:
     return Path("/run/celery-on-kubernetes") / cache.digest(cache.root())
 
 
-def host() -> str:  # noqa: N802
+def host() -> str:
     return f"unix://{state() / 'docker.sock'}"
 
 

@@ -57,8 +57,6 @@ PROGRAMS = {
         _containerd("ctr"),
         Program("etcd", "go.etcd.io/etcd/server/v3", pinned("ETCD_VERSION")),
         Program("kind", "sigs.k8s.io/kind", pinned("KIND_VERSION")),
-        Program(
-            "kubeconform", "github.com/yannh/kubeconform", pinned("KUBECONFORM_VERSION"), "./cmd/kubeconform"
-        ),
+        Program("kubeconform", "github.com/yannh/kubeconform", pinned("KUBECONFORM_VERSION"), "./cmd/kubeconform"),
     )
 }
