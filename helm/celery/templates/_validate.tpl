@@ -1,0 +1,121 @@
+{{/*
+celery.problems: what the schema can't see, a sentence a line: what is wrong, where, and what to write instead.
+Params: the root context.
+*/}}
+{{- define "celery.problems" -}}
+{{- if not .Values.image.repository }}
+- image.repository is empty: write where your image is, e.g. --set image.repository=registry.example.com/shop; `make image` builds the example's.
+{{- end }}
+{{- if gt (len (include "celery.fullname" .)) 40 }}
+- The prefix {{ include "celery.fullname" . }} of all names is longer than 40 characters, and pods' names would be cut: set a shorter fullnameOverride.
+{{- end }}
+{{- include "celery.brokerProblems" . }}
+{{- include "celery.groupProblems" . }}
+{{- if and .Values.api.enabled (not .Values.api.example) (not (include "celery.isExample" .)) (eq .Values.api.module "app.main:app") }}
+- api.module is the example's app.main:app, and app.module is {{ .Values.app.module }}: write your own, or api.enabled: false.
+{{- end }}
+{{- range $name := list "flower" "api" }}
+{{- $component := get $.Values $name }}
+{{- if and $component.ingress.enabled (not $component.ingress.host) }}
+- {{ $name }}.ingress is enabled without a host: write {{ $name }}.ingress.host, e.g. {{ $name }}.example.com.
+{{- end }}
+{{- if and $component.httpRoute.enabled (not $component.httpRoute.parentRefs) }}
+- {{ $name }}.httpRoute is enabled without a gateway: write {{ $name }}.httpRoute.parentRefs, e.g. [{name: public, namespace: gateways}].
+{{- end }}
+{{- end }}
+{{- if and .Values.api.autoscaling.enabled (gt (.Values.api.autoscaling.minReplicas | int) (.Values.api.autoscaling.maxReplicas | int)) }}
+- api.autoscaling.minReplicas is above maxReplicas: swap them.
+{{- end }}
+{{- if and (include "celery.hasRuntime" .) (ge (.Values.app.leaseSeconds | int) 3600) }}
+- app.leaseSeconds is {{ .Values.app.leaseSeconds }}: the work of a dead worker would wait so long; write at most 3599, workers renew it however long tasks run.
+{{- end }}
+{{- end -}}
+
+{{- define "celery.brokerProblems" -}}
+{{- $broker := .Values.broker }}
+{{- $external := $broker.external }}
+{{- if hasPrefix "clustercfg." $external.host }}
+- broker.external.host {{ $external.host }} is a Redis Cluster's configuration endpoint, and Celery can't use Redis Cluster as a broker: make a replication group with cluster mode disabled, and write its primary endpoint.
+{{- end }}
+{{- if and $external.host $external.sentinel.hosts }}
+- broker.external has a host and Sentinels: keep host for one Redis, or sentinel for several with failover.
+{{- end }}
+{{- if ne (empty $external.sentinel.hosts) (empty $external.sentinel.masterName) }}
+- broker.external.sentinel needs both masterName and hosts, e.g. {masterName: mymaster, hosts: ["sentinel-0:26379"]}.
+{{- end }}
+{{- if and $external.sentinel.hosts $external.tls }}
+- broker.external.tls with Sentinels is not supported: write tls: false, or use one TLS endpoint as host.
+{{- end }}
+{{- if and $external.sentinel.hosts (not (include "celery.hasRuntime" .)) }}
+- broker.external.sentinel needs an application that installs the runtime: write app.runtime: installed, or use one endpoint as host.
+{{- end }}
+{{- if and (or $external.username $external.scalerUsername) (not $broker.existingSecret) }}
+- broker.external has a user and no password: write broker.existingSecret, the name of a Secret with the key broker-password.
+{{- end }}
+{{- if and (not (include "celery.brokerIsExternal" .)) $broker.tls.enabled (not $broker.tls.existingSecret) }}
+- broker.tls is enabled without a certificate: write broker.tls.existingSecret, the name of a Secret with tls.crt, tls.key and ca.crt.
+{{- end }}
+{{- if and (include "celery.brokerIsExternal" .) $broker.tls.enabled }}
+- broker.tls.enabled is for the chart's own broker, and broker.external is set: write broker.external.tls: true.
+{{- end }}
+{{- if and $broker.keyPrefix (not (include "celery.hasRuntime" .)) }}
+- broker.keyPrefix needs an application that installs the runtime, another one doesn't know it: write app.runtime: installed, or leave it empty.
+{{- end }}
+{{- if not (include "celery.brokerIsExternal" .) }}
+{{- if not $broker.resources.limits.memory }}
+- broker.resources.limits.memory is missing, and Redis' maxmemory is derived from it: write e.g. 512Mi.
+{{- else if gt (include "celery.mebibytes" ($broker.resources.requests.memory | default "0") | int) (include "celery.mebibytes" $broker.resources.limits.memory | int) }}
+- broker.resources.requests.memory is above the limit: lower it to {{ $broker.resources.limits.memory }} or less.
+{{- end }}
+{{- if and (ne $broker.server "redis-server") (eq $broker.image.repository "redis") }}
+- broker.server is {{ $broker.server }} and the image is redis: write broker.image.repository: valkey/valkey and a tag of it, or broker.server: redis-server.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "celery.groupProblems" -}}
+{{- $owners := dict }}
+{{- range $name, $group := include "celery.workerGroups" . | fromJson }}
+{{- $where := printf "workers.groups.%s" $name }}
+{{- range $queue := $group.queues }}
+{{- if hasKey $owners $queue }}
+- Queue {{ $queue }} stands in workers.groups.{{ get $owners $queue }} and in {{ $where }}: a queue belongs to one group, the two could not restore each other's work; take it out of one.
+{{- end }}
+{{- $_ := set $owners $queue $name }}
+{{- end }}
+{{- if and (has $group.pool (list "solo" "threads" "gevent" "eventlet")) (not $group.unboundedPool) }}
+- {{ $where }}.pool is {{ $group.pool }}, which ends no task that runs too long: write pool: prefork, or unboundedPool: true if its tasks bound themselves.
+{{- end }}
+{{- if and (eq $group.pool "solo") (gt ($group.concurrency | int) 1) }}
+- {{ $where }}.concurrency is {{ $group.concurrency }} and its pool solo, which runs one task at a time: write concurrency: 1 and more replicas.
+{{- end }}
+{{- with $group.resources.limits.memory }}
+{{- $need := include "celery.workerMemoryMiB" $group | int }}
+{{- if lt (include "celery.mebibytes" . | int) $need }}
+- {{ $where }}.resources.limits.memory is {{ . }}, and {{ $group.concurrency }} slots of pool {{ $group.pool }} need at least {{ $need }}Mi: raise it, or lower concurrency.
+{{- end }}
+{{- end }}
+{{- $scaling := $group.autoscaling }}
+{{- if ne $scaling.engine "none" }}
+{{- if gt ($scaling.minReplicas | int) ($scaling.maxReplicas | int) }}
+- {{ $where }}.autoscaling.minReplicas is above maxReplicas: swap them.
+{{- end }}
+{{- if and (eq $scaling.engine "hpa") (lt ($scaling.minReplicas | int) 1) }}
+- {{ $where }}.autoscaling.minReplicas is 0, and an HPA can't scale to zero: write 1, or engine: keda.
+{{- end }}
+{{- if and (eq $scaling.engine "keda") (not (include "celery.hasRuntime" $)) }}
+- {{ $where }}.autoscaling.engine is keda, which counts running work in a hash that only the runtime keeps: write app.runtime: installed, or engine: hpa.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+celery.validate: ends the rendering when there are problems.
+Params: the root context.
+*/}}
+{{- define "celery.validate" -}}
+{{- with include "celery.problems" . | trim -}}
+{{- fail (printf "These values can't work:\n%s\n" .) -}}
+{{- end -}}
+{{- end -}}
