@@ -129,12 +129,20 @@ def worker_environment(group: Group, heartbeat_dir: str) -> dict[str, str]:
     }
 
 
+def worker_command(group: Group) -> tuple[str, ...]:
+    """Return the command line of a worker of `group`; the chart's is the same with another interpreter."""
+    name = ("-n", f"{group.name}@%h")
+    return _celery(
+        "worker", *name, "-Q", ",".join(group.queues), "-P", "prefork", "-c", str(group.concurrency), *WORKER_FLAGS
+    )
+
+
 def _worker(place: Place, group: Group, environment: Mapping[str, str]) -> Process:
     name = f"worker-{group.name}"
     folder = place.heartbeat(name)
     return Process(
         name,
-        _celery("worker", "-n", f"{group.name}@%h", *WORKER_FLAGS),
+        worker_command(group),
         Ready("file", str(folder / "ready")),
         {**environment, **worker_environment(group, str(folder))},
         stop_within=group.time_limit + STOP_MARGIN,
