@@ -1,0 +1,1 @@
+"""`make deploy` and its kin: an environment's values -> chart -> a cluster."""

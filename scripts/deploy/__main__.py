@@ -1,0 +1,202 @@
+"""`make deploy`, `undeploy`, `cluster-status` and `smoke`: the chart in an environment's cluster."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from scripts.cluster.refused import Refused
+from scripts.deploy import environment as environments
+from scripts.deploy import preflight, release, rollout
+from scripts.deploy.environment import ROOT, Environment
+from scripts.deploy.kube import Kube
+
+Tell = Callable[[str], None]
+
+
+def up(environment: Environment, options: argparse.Namespace, tell: Tell) -> int:
+    """Install or upgrade the release, wait until all of it is ready, and print its addresses."""
+    began = time.monotonic()
+    preflight.check_context(environment, asked=bool(options.context))
+    kube = Kube(environment)
+    preflight.check_cluster(kube)
+    chosen = (*(f"--values={path}" for path in environment.values), *_image(environment, tell), *options.helm)
+    rendered = preflight.render(kube, tuple(part for part in chosen if part not in ("--force-conflicts",)))
+    preflight.check_kinds(kube, rendered)
+    preflight.check_secrets(kube, rendered)
+    preflight.check_claims(kube, rendered)
+    tell(f"Deploying {environment.release} to namespace {environment.namespace} of {environment.context}")
+    release.install(kube, chosen)
+    rollout.wait(kube, options.timeout, tell)
+    seconds = round(time.monotonic() - began, 1)
+    found = addresses(kube)
+    if options.json:
+        print(json.dumps({"seconds": seconds, "addresses": found}))
+        return 0
+    print(f"\nReady after {seconds} s.\n" + "\n".join(f"  {name:<16}{text}" for name, text in found.items()))
+    print(f"\nSend a task through every queue with: make smoke ENV={environment.name}")
+    return 0
+
+
+def down(environment: Environment, options: argparse.Namespace, tell: Tell) -> int:
+    """Uninstall the release after its running tasks; the broker's volume and its queues stay."""
+    preflight.check_context(environment, asked=bool(options.context))
+    kube = Kube(environment)
+    preflight.check_cluster(kube)
+    gone = release.uninstall(kube)
+    tell("Uninstalled; the broker's volume stays." if gone else "Nothing was installed.")
+    return 0
+
+
+def smoke(environment: Environment, options: argparse.Namespace, tell: Tell) -> int:
+    """Send a task through every queue, and look at beat, Flower and the API (helm test)."""
+    preflight.check_context(environment, asked=bool(options.context))
+    kube = Kube(environment)
+    preflight.check_cluster(kube)
+    if not release.is_installed(kube):
+        raise Refused(f"{environment.release} is not installed: make deploy ENV={environment.name}.")
+    try:
+        kube.helm("test", environment.release, "--timeout", f"{options.timeout:.0f}s", timeout=options.timeout + 30)
+        code = 0
+    except Refused as refused:
+        print(str(refused).splitlines()[0], file=sys.stderr)
+        code = 1
+    print(kube.kubectl("logs", "--selector", "app.kubernetes.io/component=test", "--tail", "-1"), end="")
+    return code
+
+
+def status(environment: Environment, options: argparse.Namespace, tell: Tell) -> int:
+    """Show each workload; 0 when all are ready, else 1."""
+    kube = Kube(environment)
+    preflight.check_cluster(kube)
+    rows = [_row(item) for item in kube.items(rollout.WORKLOADS)]
+    healthy = bool(rows) and all(row["ready"] for row in rows)
+    if options.json:
+        print(json.dumps({"up": healthy, "workloads": rows}))
+    elif not rows:
+        print(f"Nothing is deployed: make deploy ENV={environment.name}.")
+    else:
+        print(f"{'workload':<28}{'ready':<7}{'pods':>6}{'wanted':>8}{'restarts':>10}")
+        restarts = _restarts(kube)
+        for row in rows:
+            ready, name = "yes" if row["ready"] else "NO", row["name"]
+            print(f"{name:<28}{ready:<7}{row['pods']:>6}{row['wanted']:>8}{restarts.get(name, 0):>10}")
+    return 0 if healthy else 1
+
+
+def addresses(kube: Kube) -> dict[str, str]:
+    """Return where the API and Flower are, and how to get in: the words a person needs."""
+    found, prefix = {}, f"kubectl --context {kube.environment.context} --namespace {kube.environment.namespace}"
+    for item in kube.items("services"):
+        component = item["metadata"]["labels"]["app.kubernetes.io/component"]
+        port = item["spec"]["ports"][0]
+        if component == "broker":
+            continue
+        mapped = _mapped(port.get("nodePort")) if kube.environment.brings_its_image else None
+        forward = f"{prefix} port-forward service/{item['metadata']['name']} {port['port']}"
+        found[component] = f"http://127.0.0.1:{mapped}" if mapped else forward
+    for item in kube.items("secrets"):
+        for key, label in (("api-token", "API token"), ("flower-password", "Flower login")):
+            if value := (item.get("data") or {}).get(key):
+                text = base64.b64decode(value).decode()
+                found[label] = f"Bearer {text}" if key == "api-token" else f"user flower, password {text}"
+    return found
+
+
+def _mapped(node_port: int | None) -> int | None:
+    """Return the port of this machine that kind maps to a node's."""
+    nodes = yaml.safe_load((ROOT / "scripts" / "cluster" / "kind.yaml").read_text(encoding="utf-8"))["nodes"]
+    mappings = [each for node in nodes for each in node.get("extraPortMappings", [])]
+    return next((each["hostPort"] for each in mappings if each["containerPort"] == node_port), None)
+
+
+def _image(environment: Environment, tell: Tell) -> tuple[str, ...]:
+    """Build the image and carry it into a cluster that can't pull it; return what Helm has to know."""
+    if not environment.brings_its_image:
+        return ()
+    python = [sys.executable, "-m"]
+    build = subprocess.run([*python, "scripts.image", "build", "--json"], stdout=subprocess.PIPE, text=True)
+    if build.returncode:
+        raise Refused("The image could not be built (see above).", build.returncode)
+    reference = str(json.loads(build.stdout)["reference"])
+    cluster = environment.context.removeprefix("kind-")
+    load = subprocess.run([*python, "scripts.cluster", "load", reference], env={**os.environ, "CLUSTER_NAME": cluster})
+    if load.returncode:
+        raise Refused("The image could not be loaded into the cluster (see above).", load.returncode)
+    repository, _, tag = reference.rpartition(":")
+    return (f"--set=image.repository={repository}", f"--set-string=image.tag={tag}")
+
+
+def _row(item: dict[str, Any]) -> dict[str, Any]:
+    labels = item["metadata"]["labels"]
+    group = labels.get("worker-group")
+    name = f"{labels['app.kubernetes.io/component']}{f'-{group}' if group else ''}"
+    state = item.get("status", {})
+    return {
+        "name": name,
+        "ready": rollout.rolled_out(item),
+        "pods": state.get("readyReplicas", 0),
+        "wanted": item["spec"].get("replicas", 1),
+    }
+
+
+def _restarts(kube: Kube) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for pod in kube.items("pods"):
+        labels = pod["metadata"]["labels"]
+        group = labels.get("worker-group")
+        name = f"{labels.get('app.kubernetes.io/component')}{f'-{group}' if group else ''}"
+        each = (container["restartCount"] for container in pod.get("status", {}).get("containerStatuses", []))
+        counts[name] = counts.get(name, 0) + sum(each)
+    return counts
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.deploy",
+        description=__doc__,
+        epilog="Exit codes: 0 done and healthy, 1 not, 2 bad input.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for name, function in VERBS.items():
+        text = (function.__doc__ or "").split("\n")[0]
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("--env", required=True, help=f"one of {', '.join(environments.names())}")
+        verb.add_argument("--context", default="", help="the kube context, instead of the environment's own")
+        verb.add_argument("--namespace", default="", help="default: celery")
+        verb.add_argument("--release", default="", help="default: celery")
+        verb.add_argument("--values", default="", help="a values file of your own, on top of the environment's")
+        verb.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="default: 300")
+        verb.add_argument("--json", action="store_true", help="print one JSON object, and progress nowhere")
+        verb.add_argument("helm", nargs="*", help="put -- before it: further options of helm upgrade")
+    return parser
+
+
+VERBS = {"up": up, "down": down, "smoke": smoke, "status": status}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    options = _parser().parse_args(argv)
+    tell: Tell = (lambda _: None) if options.json else print
+    try:
+        chosen = environments.load(options.env, options.context, options.namespace, options.release, options.values)
+        return VERBS[options.verb](chosen, options, tell)
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return refused.code
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

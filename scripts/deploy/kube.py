@@ -1,0 +1,53 @@
+"""Kubectl and Helm, bound to an environment's context and namespace, and no other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+from scripts import toolbox
+from scripts.cluster.refused import Refused
+from scripts.deploy.environment import Environment
+
+# Seconds that one answer of the API server may take.
+ANSWERS_WITHIN = 20
+
+
+class Kube:
+    """What is said to one namespace of one cluster."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        scope = ("--namespace", environment.namespace)
+        self._kubectl = (str(toolbox.find("kubectl")), "--context", environment.context, *scope)
+        self._helm = (str(toolbox.find("helm")), "--kube-context", environment.context, *scope)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Return what kubectl prints. Raises Refused with what it says when it fails."""
+        command = [*self._kubectl, f"--request-timeout={ANSWERS_WITHIN}s", *arguments]
+        return _answer(command, stdin, 6 * ANSWERS_WITHIN)
+
+    def json(self, *arguments: str) -> Any:
+        """Return kubectl's answer as an object. Raises Refused."""
+        return json.loads(self.kubectl(*arguments, "--output", "json"))
+
+    def items(self, kinds: str, **labels: str) -> list[dict[str, Any]]:
+        """Return the release's objects of some kinds (comma separated), with further labels if wanted."""
+        selector = {"app.kubernetes.io/instance": self.environment.release, **labels}
+        text = ",".join(f"{key}={value}" for key, value in selector.items())
+        return list(self.json("get", kinds, "--selector", text)["items"])
+
+    def helm(self, *arguments: str, timeout: float = 300) -> str:
+        """Return what Helm prints. Raises Refused with what it says when it fails. `timeout` is seconds."""
+        return _answer([*self._helm, *arguments], None, timeout)
+
+
+def _answer(command: list[str], stdin: str | None, timeout: float) -> str:
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise Refused(f"{command[0].rpartition('/')[2]} had no answer within {timeout:.0f} s.") from None
+    if done.returncode:
+        raise Refused((done.stderr.strip() or done.stdout.strip()).removeprefix("Error: "))
+    return done.stdout

@@ -1,0 +1,67 @@
+"""Helm on a release: what it says is turned into a sentence with a way out where it is known to puzzle people."""
+
+from __future__ import annotations
+
+import re
+
+from scripts.cluster.refused import Refused
+from scripts.deploy.environment import CHART
+from scripts.deploy.kube import Kube
+
+NAMESPACE = """\
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: {name}
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+"""
+
+
+def install(kube: Kube, options: tuple[str, ...]) -> None:
+    """Install or upgrade the release, and don't wait for its pods. Raises Refused."""
+    environment = kube.environment
+    if not kube.kubectl("get", "namespace", environment.namespace, "--ignore-not-found", "--output", "name"):
+        kube.kubectl("apply", "--filename", "-", stdin=NAMESPACE.format(name=environment.namespace))
+    _free_a_broken_release(kube)
+    try:
+        kube.helm("upgrade", environment.release, str(CHART), "--install", *options)
+    except Refused as refused:
+        raise Refused(_explained(str(refused))) from None
+
+
+def uninstall(kube: Kube) -> bool:
+    """Take the release away, wait until its pods are gone, and return whether there was one. Volumes stay."""
+    if not is_installed(kube):
+        return False
+    kube.helm("uninstall", kube.environment.release, "--wait", "--timeout", "15m", timeout=960)
+    return True
+
+
+def is_installed(kube: Kube) -> bool:
+    """Return whether Helm knows the release."""
+    listed = kube.helm("list", "--all", "--short", "--filter", f"^{re.escape(kube.environment.release)}$")
+    return bool(listed.strip())
+
+
+def _free_a_broken_release(kube: Kube) -> None:
+    # A Helm that was killed leaves its release pending, and every later one refuses to touch it.
+    if not is_installed(kube):
+        return
+    status = kube.helm("status", kube.environment.release, "--output", "json")
+    pending = re.search(r'"status":\s*"(pending-[a-z]+)"', status)
+    if pending and pending[1] != "pending-install":
+        kube.helm("rollback", kube.environment.release)
+    elif pending:
+        kube.helm("uninstall", kube.environment.release)
+
+
+def _explained(said: str) -> str:
+    if "conflict" in said and ".spec.replicas" in said:
+        who = re.search(r'conflicts? with "([^"]+)"', said)
+        return (
+            f"Somebody else ({who[1] if who else 'kubectl'}) has set a Deployment's replicas, as `kubectl scale` does, "
+            "and Helm won't overwrite that: set the number in the values and deploy with ARGS=--force-conflicts, or "
+            f"choose an autoscaler. Helm's words: {said.splitlines()[0]}"
+        )
+    return said
