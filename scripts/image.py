@@ -70,7 +70,7 @@ def build(source: Source = APP, tag: str | None = None, target: str = "") -> tup
     Without `tag` they are version-hash and version; with it, that one. `target` is a stage of the Dockerfile.
     """
     base_image = pinned("PYTHON_IMAGE")
-    base = ensure_base(base_image)
+    base = ensure(base_image)
     repository = os.environ.get("IMAGE_REPOSITORY") or source.repository if source is APP else source.repository
     tags = [tag] if tag else [f"{source.version}-{source.digest(base)}", source.version]
     references = tuple(f"{repository}:{name}" for name in tags)
@@ -90,24 +90,19 @@ def build(source: Source = APP, tag: str | None = None, target: str = "") -> tup
     return references
 
 
-def ensure_base(name: str) -> str:
-    """Return the id of the base image: the one that is there, else pulled, else built. Raises Refused."""
+def ensure(name: str) -> str:
+    """Return the id of an image: of the one that is there, else pulled, else built by tests/kind. Raises Refused."""
     use_engine()
-    if not (found := _inspect(name)):
-        with step(f"Pulling {name}"):
-            pulled = subprocess.run(["docker", "pull", "--quiet", name], capture_output=True, text=True)
-        if pulled.returncode:
-            _build_base(name, pulled.stderr.strip().splitlines()[-1:])
-        found = _inspect(name)
-    return found
-
-
-def _build_base(name: str, why: list[str]) -> None:
-    print(f"  {name} can't be pulled ({''.join(why)}); building one from Debian's packages.", file=sys.stderr)
-    if not (ROOT / "tests" / "kind" / "__main__.py").is_file():
-        raise Refused(f"{name} can't be pulled and tests/kind is not there to build it: load it with docker load.")
-    if subprocess.run([sys.executable, "-m", "tests.kind", "build", name], cwd=ROOT).returncode or not _inspect(name):
-        raise Refused(f"{name} can neither be pulled nor built: see above, or load it with docker load.")
+    if found := _inspect(name):
+        return found
+    # A program and no import: what is shipped depends on nothing of the tests.
+    if (ROOT / "tests" / "kind" / "__main__.py").is_file():
+        command = [sys.executable, "-m", "tests.kind", "ensure", name]
+    else:
+        command = ["docker", "pull", "--quiet", name]
+    if subprocess.run(command, cwd=ROOT, stdout=sys.stderr).returncode:
+        raise Refused(f"There is no image {name}, see above: make it known to Docker with docker load, and try again.")
+    return _inspect(name)
 
 
 def use_engine() -> None:

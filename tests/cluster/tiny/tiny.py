@@ -1,0 +1,23 @@
+"""A Celery application as any team may have one: its own tasks on Celery's own queue, and nothing of this project."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from celery import Celery
+
+app = Celery(
+    "tiny", broker=os.environ["CELERY_BROKER_URL"], backend=os.environ.get("CELERY_RESULT_BACKEND", "redis://")
+)
+
+
+@app.task
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@app.task
+def wait(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
