@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.cluster import cache
 from scripts.cluster.programs import PROGRAMS
-from scripts.cluster.refused import Refused
+from scripts.cluster.refused import Refused, exit_with
 from scripts.cluster.versions import numbers, pinned
 
 # Seconds for a tool to say its version.
@@ -33,6 +33,7 @@ def _tools() -> dict[str, Tool]:
     return {
         # The charts install with both Helm 3 and 4.
         "helm": Tool(("version", "--short"), (3, 14)),
+        "helm3": Tool(("version", "--short"), (3, 14)),
         # Kubernetes lets kubectl be one minor version older than the cluster.
         "kubectl": Tool(("version", "--client"), (major, minor - 1)),
         "kind": Tool(("version",), numbers(pinned("KIND_VERSION"))),
@@ -40,6 +41,7 @@ def _tools() -> dict[str, Tool]:
     }
 
 
+@functools.cache
 def find(name: str) -> Path:
     """Return the path of helm, kubectl, kind or kubeconform. Raises Refused when it can't be had, with a way out."""
     tools = _tools()
@@ -86,8 +88,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Refused as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(refused.code)
+    exit_with(main)

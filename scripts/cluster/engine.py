@@ -10,11 +10,10 @@ import argparse
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 
 from scripts.cluster import private_engine
-from scripts.cluster.refused import Refused
+from scripts.cluster.refused import Refused, exit_with
 
 
 def find() -> str | None:
@@ -92,8 +91,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Refused as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(refused.code)
+    exit_with(main)

@@ -33,10 +33,13 @@ class Program:
     # Values for variables of the program, by their full names.
     variables: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def key(self) -> str:
+        return cache.digest(self, platform.machine())
+
     def build(self) -> Path:
         """Return the path of the program, built now if the cache has none. Raises Refused with a way out."""
-        key = cache.digest(self, platform.machine())
-        return cache.keep(self.name, key, self._build) / self.name
+        return cache.keep(self.name, self.key, self._build) / self.name
 
     def _build(self, folder: Path) -> None:
         with step(f"Building {self.name} {self.version} from {self.module}"):
@@ -56,6 +59,13 @@ def fetch(module: str, version: str) -> Path:
         [go(), "mod", "download", "-json", f"{module}@v{version}"], cwd=Path("/"), env=_environment(), hint=hint
     )
     return Path(json.loads(answer)["Dir"])
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a part of a module's source, all of it writable: in Go's own cache it is not. `target` must not exist."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
 
 
 def go() -> str:
@@ -96,7 +106,7 @@ def _module_file(source: Path, version: str, folder: Path) -> list[str]:
     published = f"v0.{version.partition('.')[2]}"
     alone = re.sub(r"=> \./staging/src/(\S+)", rf"=> \1 {published}", original)
     if alone == original:
-        return []
+        return ["-mod=readonly"]
     (folder / "go.mod").write_text(alone)
     (folder / "go.sum").write_bytes((source / "go.sum").read_bytes())
     return ["-mod=mod", f"-modfile={folder / 'go.mod'}"]

@@ -47,6 +47,11 @@ def host() -> str:
     return f"unix://{state() / 'docker.sock'}"
 
 
+def has_containers() -> bool:
+    """Return whether a private daemon, running or not, keeps containers."""
+    return any((data() / "containers").glob("*"))
+
+
 def answers(address: str) -> bool:
     command = ["docker", "--host", address, "version", "--format", "{{.Server.Version}}"]
     try:
@@ -91,7 +96,7 @@ def start() -> None:
                 if daemon.poll() is not None or time.monotonic() > deadline:
                     said = "\n".join(log.read_text().splitlines()[-15:])
                     clean()
-                    raise Refused(f"{said}\ndockerd did not start (its words are above): start a Docker yourself.")
+                    raise Refused("dockerd did not start, see its words above: start a Docker yourself.", details=said)
                 time.sleep(0.2)
 
 
@@ -130,7 +135,7 @@ def _command() -> list[str]:
     }
     # dockerd finds containerd and runc in /usr/sbin and /usr/bin.
     command = [_which("dockerd") or "dockerd", *(f"{name}={value}" for name, value in options.items())]
-    if _lacks_sys_resource():
+    if lacks_sys_resource():
         wrapper = state() / "runc.sh"
         shutil.copy(RUNC, wrapper)
         command += [f"--add-runtime=lesser={wrapper}", "--default-runtime=lesser"]
@@ -141,7 +146,7 @@ def _which(command: str) -> str | None:
     return shutil.which(command, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
-def _lacks_sys_resource() -> bool:
+def lacks_sys_resource() -> bool:
     return not _bounding_set() & CAP_SYS_RESOURCE
 
 

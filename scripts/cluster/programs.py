@@ -44,6 +44,8 @@ PROGRAMS = {
         _keda("keda", "operator"),
         _keda("keda-adapter", "adapter"),
         Program("helm", "helm.sh/helm/v4", pinned("HELM_VERSION"), "./cmd/helm"),
+        # The charts must render the same with it.
+        Program("helm3", "helm.sh/helm/v3", pinned("HELM3_VERSION"), "./cmd/helm"),
         Program("coredns", "github.com/coredns/coredns", pinned("COREDNS_VERSION")),
         Program(
             "metrics-server",
@@ -56,6 +58,11 @@ PROGRAMS = {
         _containerd("containerd-shim-runc-v2"),
         _containerd("ctr"),
         Program("etcd", "go.etcd.io/etcd/server/v3", pinned("ETCD_VERSION")),
+        Program(
+            "local-path-provisioner",
+            "github.com/rancher/local-path-provisioner",
+            pinned("LOCAL_PATH_PROVISIONER_VERSION"),
+        ),
         Program("kind", "sigs.k8s.io/kind", pinned("KIND_VERSION")),
         Program("kubeconform", "github.com/yannh/kubeconform", pinned("KUBECONFORM_VERSION"), "./cmd/kubeconform"),
     )

@@ -50,7 +50,7 @@ def run(
     timeout: float | None = None,
     hint: str = "see above",
 ) -> str:
-    """Run a command and return its stdout. Raises Refused with its last lines and `hint`, a way out, when it fails.
+    """Run a command and return its stdout. Raises Refused with `hint`, a way out, when it fails.
 
     `timeout` is in seconds.
     """
@@ -75,6 +75,6 @@ def run(
         if done.returncode:
             errors.seek(0)
             said = (errors.read() + done.stdout).strip().splitlines()[-15:]
-            print("\n".join(f"    {text}" for text in said), file=sys.stderr)
-            raise Refused(f"`{name} ...` failed with exit code {done.returncode}: {hint}.")
+            details = "\n".join(f"    {text}" for text in said)
+            raise Refused(f"`{name} ...` failed with exit code {done.returncode}: {hint}.", details=details)
     return done.stdout

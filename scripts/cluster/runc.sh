@@ -18,4 +18,4 @@ for argument in "$@"; do
   fi
   before=$argument
 done
-exec /usr/sbin/runc "$@"
+exec runc "$@"

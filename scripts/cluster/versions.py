@@ -18,9 +18,9 @@ def _pins() -> dict[str, str]:
 
 
 def pinned(name: str) -> str:
-    """Return a pin such as `KIND_VERSION`, without a leading v. Raises Refused for a name that is not there."""
+    """Return a pin such as `KIND_VERSION`. Raises Refused for a name that is not there."""
     try:
-        return _pins()[name].removeprefix("v")
+        return _pins()[name]
     except KeyError:
         raise Refused(f"versions.env has no {name}: add a line {name}=... to it.") from None
 

@@ -1,0 +1,170 @@
+"""Makes the cluster whole, or takes all of it away."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+
+import psutil
+
+from scripts import toolbox
+from scripts.cluster import cache, engine, health, names, private_engine
+from scripts.cluster.addons import ADDONS
+from scripts.cluster.client import Client
+from scripts.cluster.config import PORTS, Config
+from scripts.cluster.loading import load
+from scripts.cluster.progress import step
+from scripts.cluster.refused import Refused
+
+# Seconds.
+CREATED_WITHIN, READY_WITHIN = 300, 180
+# In the control plane's container: the hash of what the cluster was made from, once all of it was ready.
+WHOLE = "/kind/whole"
+NETWORK = "kind"
+
+
+def up(config: Config) -> bool:
+    """Make the cluster and its add-ons ready; return whether that took any change. Raises Refused."""
+    host, _ = engine.up()
+    client = Client(config.name, host)
+    with cache.locked(f"cluster-{config.name}"):
+        there = _clear(client, _key(config))
+        if there and health.is_ready(client):
+            return False
+        _ensure_images()
+        if there:
+            client.docker("start", *client.nodes())
+        else:
+            _create(client, config)
+        _install(client)
+        with step("Waiting until all is ready"):
+            health.wait(client, READY_WITHIN)
+        client.docker("exec", _control_plane(client), "sh", "-c", f"echo {_key(config)} >{WHOLE}")
+        _being_made(client).unlink(missing_ok=True)
+    return True
+
+
+def down(config: Config) -> bool:
+    """Take the cluster away, and the private engine when nothing else runs on it; return whether there was any."""
+    host = engine.find()
+    if not host and private_engine.has_containers():
+        # A cluster whose engine was stopped would come back with the next one.
+        host, _ = engine.up()
+    if not host:
+        return engine.down()
+    client = Client(config.name, host)
+    with cache.locked(f"cluster-{config.name}"):
+        had = bool(client.nodes())
+        if had:
+            _refuse_strangers(client)
+            _delete(client)
+        if not client.docker("ps", "--all", "--quiet", "--filter", f"network={NETWORK}"):
+            with contextlib.suppress(Refused):
+                client.docker("network", "rm", NETWORK)
+    stopped = host == private_engine.host() and not client.docker("ps", "--quiet") and engine.down()
+    return had or stopped
+
+
+def _clear(client: Client, wanted: str) -> bool:
+    """Return whether the cluster that is wanted is there; one that an interrupted run left half made is deleted."""
+    _end_orphans(client)
+    if not client.nodes():
+        return False
+    _refuse_strangers(client)
+    made_from = _made_from(client)
+    if made_from == wanted:
+        return True
+    if made_from:
+        raise Refused(
+            f"The cluster {client.name} was made with other settings or versions: "
+            "take it away with `make cluster-down`, then make it again."
+        )
+    _delete(client)
+    return False
+
+
+def _key(config: Config) -> str:
+    return cache.digest(config.kind(), *(addon.objects().read_text() for addon in ADDONS))
+
+
+def _being_made(client: Client) -> Path:
+    return cache.root() / "locks" / f"making-{client.name}"
+
+
+def _control_plane(client: Client) -> str:
+    return client.nodes("label=io.x-k8s.kind.role=control-plane")[0]
+
+
+def _made_from(client: Client) -> str:
+    """Return what the cluster was made from, or nothing when it never was whole."""
+    with contextlib.suppress(Refused, IndexError):
+        client.docker("start", _control_plane(client))
+        return client.docker("exec", _control_plane(client), "cat", WHOLE)
+    return ""
+
+
+def _refuse_strangers(client: Client) -> None:
+    if not _being_made(client).exists() and not _made_from(client):
+        raise Refused(
+            f"There is a kind cluster {client.name} that was not made here: choose another name with CLUSTER_NAME=..., "
+            f"or delete it (kind delete cluster --name {client.name})."
+        )
+
+
+def _end_orphans(client: Client) -> None:
+    """End a kind that still creates this cluster for a run that was killed; the lock says that no other run does."""
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if words[1:] == _creating(client) and process.is_running():
+            process.kill()
+            process.wait(10)
+
+
+def _creating(client: Client) -> list[str]:
+    return ["create", "cluster", "--name", client.name, "--config", "-"]
+
+
+def _ensure_images() -> None:
+    # Where they can be pulled, the builds are never needed.
+    from tests.kind import images
+
+    for name in (names.NODE, *(image for addon in ADDONS for image in addon.images)):
+        images.ensure(name)
+
+
+def _create(client: Client, config: Config) -> None:
+    _refuse_taken_ports(config)
+    making = _being_made(client)
+    making.parent.mkdir(parents=True, exist_ok=True)
+    making.touch()
+    with step(f"Creating the cluster {client.name}"):
+        hint = "see kind's words above; `make cluster-up` starts anew"
+        client.kind(*_creating(client), stdin=config.kind(), timeout=CREATED_WITHIN, hint=hint)
+
+
+def _delete(client: Client) -> None:
+    with step(f"Taking away the cluster {client.name}"):
+        client.kind("delete", "cluster", "--name", client.name)
+    _being_made(client).unlink(missing_ok=True)
+
+
+def _install(client: Client) -> None:
+    toolbox.find("kubectl")
+    load(client, [image for addon in ADDONS for image in addon.images])
+    for addon in ADDONS:
+        with step(f"Installing {addon.name} {addon.version}"):
+            client.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(addon.objects()))
+
+
+def _refuse_taken_ports(config: Config) -> None:
+    for name, port in config.ports.items():
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                taken.bind(("127.0.0.1", port))
+            except OSError:
+                raise Refused(
+                    f"Port {port} on 127.0.0.1 is taken (`ss -ltnp` says by whom; `make down` ends the local stack): "
+                    f"free it, or choose another with {PORTS[name][0]}=..."
+                ) from None

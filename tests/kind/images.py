@@ -1,0 +1,104 @@
+"""Every image that the cluster needs, under its upstream name, and how it is made where it can't be pulled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scripts.cluster import cache, names
+from scripts.cluster.programs import PROGRAMS
+from scripts.cluster.progress import step
+from scripts.cluster.refused import Refused
+from scripts.cluster.versions import pinned
+from tests.kind import docker, node
+from tests.kind.debian import Root
+
+
+@dataclass(frozen=True)
+class Image:
+    """What goes into an image, as a hash, and how to make it under a name."""
+
+    key: str
+    build: Callable[[str], None]
+
+
+def _root(root: Root) -> Image:
+    return Image(root.key, root.build)
+
+
+def _program(name: str, *changes: str) -> Image:
+    key = cache.digest(PROGRAMS[name].key, changes)
+
+    def build(image: str) -> None:
+        docker.import_files(image, {f"/{name}": PROGRAMS[name].build()}, key, changes)
+
+    return Image(key, build)
+
+
+def images() -> dict[str, Image]:
+    """Return the images that can be built, by name, the longest builds first."""
+    return {
+        names.NODE: Image(node.key(), node.build),
+        names.KEDA: _program("keda", "USER 65532:65532"),
+        names.KEDA_ADAPTER: _program("keda-adapter", "USER 65532:65532"),
+        names.METRICS_SERVER: _program("metrics-server", 'ENTRYPOINT ["/metrics-server"]', "USER 65534:65534"),
+        pinned("PYTHON_IMAGE"): _root(PYTHON),
+        pinned("REDIS_IMAGE"): _root(REDIS),
+        pinned("VALKEY_IMAGE"): _root(VALKEY),
+    }
+
+
+# Stand-ins: the same commands, user ids and folders as the official images, and Debian's builds of the programs.
+PYTHON = Root(
+    "trixie",
+    ("python3", "python3-venv", "python3-pip", "ca-certificates", "netbase", "tzdata"),
+    ("ENV LANG=C.UTF-8", 'CMD ["python3"]'),
+    commands=(
+        'ln -s ../../bin/python3 "$1/usr/local/bin/python"',
+        # Debian's pip refuses to install beside apt; the official image has no apt's Python.
+        'rm "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
+    ),
+)
+REDIS = Root(
+    "bookworm",
+    ("redis-server", "redis-tools"),
+    ("WORKDIR /data", "VOLUME /data", "EXPOSE 6379", 'CMD ["redis-server"]'),
+    users=(("redis", 999),),
+    commands=('mkdir "$1/data"', 'chown 999:999 "$1/data"'),
+)
+VALKEY = Root(
+    "trixie",
+    ("valkey-server", "valkey-sentinel", "valkey-tools"),
+    ("WORKDIR /data", "VOLUME /data", "EXPOSE 6379", 'CMD ["valkey-server"]'),
+    users=(("valkey", 999),),
+    commands=('mkdir "$1/data"', 'chown 999:999 "$1/data"'),
+)
+
+
+def ensure(name: str) -> None:
+    """See to it that Docker has an image: it is there, or is pulled, or is built. Raises Refused with the way out."""
+    known = images().get(name)
+    has = docker.key_of(name)
+    if has == "" or (has is not None and (known is None or has == known.key)):
+        return
+    if has is None and _pulled(name):
+        return
+    if known is None:
+        raise Refused(f"There is no image {name}, and it can't be pulled: build or load it, or check its name.")
+    build(name)
+
+
+def build(name: str) -> None:
+    """Build an image, whether it is there or not. Raises Refused with the way out."""
+    if name not in images():
+        raise Refused(f"There is no image {name!r} to build: ask for one of {', '.join(images())}.", 2)
+    images()[name].build(name)
+
+
+def _pulled(name: str) -> bool:
+    with step(f"Pulling {name}"):
+        try:
+            docker.docker("pull", "--quiet", name)
+        except Refused:
+            return False
+    return True
