@@ -41,7 +41,7 @@ Params: map NAME: value.
 */}}
 {{- define "celery.env" -}}
 {{- range $name, $value := . }}
-- {name: {{ $name }}, value: {{ $value | quote }}}
+- {name: {{ $name | quote }}, value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}}
 {{- end }}
 {{- end -}}
 
@@ -69,7 +69,7 @@ Params: the root context.
 {{- if include "celery.brokerNeedsPassword" . }}
 - name: CELERY_BROKER_PASSWORD
   valueFrom:
-    secretKeyRef: {name: {{ include "celery.secretFor" (list . "broker") }}, key: broker-password}
+    secretKeyRef: {name: {{ include "celery.secretFor" (list . "broker") | quote }}, key: broker-password}
 {{- end }}
 - {name: CELERY_BROKER_URL, value: {{ include "celery.redisURL" (list . .Values.broker.databases.broker) | quote }}}
 - {name: CELERY_RESULT_BACKEND, value: {{ include "celery.redisURL" (list . .Values.broker.databases.results) | quote }}}
@@ -103,7 +103,7 @@ Params: the root context.
 {{- if include "celery.brokerCA" . }}
 - name: broker-tls
   secret:
-    secretName: {{ .Values.broker.tls.existingSecret }}
+    secretName: {{ .Values.broker.tls.existingSecret | quote }}
     items: [{key: ca.crt, path: ca.crt}]
 {{- end }}
 {{- end -}}
@@ -151,7 +151,7 @@ Params: the root context.
 {{- define "celery.flowerEnv" }}
 - name: FLOWER_PASSWORD
   valueFrom:
-    secretKeyRef: {name: {{ include "celery.secretFor" (list . "flower") }}, key: flower-password}
+    secretKeyRef: {name: {{ include "celery.secretFor" (list . "flower") | quote }}, key: flower-password}
 # In the environment: an argument is readable by everybody on the node.
 - {name: FLOWER_BASIC_AUTH, value: "{{ .Values.flower.user }}:$(FLOWER_PASSWORD)"}
 - {name: FLOWER_READ_ONLY, value: {{ .Values.flower.readOnly | quote }}}
@@ -165,5 +165,5 @@ Params: the root context.
 {{- define "celery.apiEnv" }}
 - name: API_TOKEN
   valueFrom:
-    secretKeyRef: {name: {{ include "celery.secretFor" (list . "api") }}, key: api-token}
+    secretKeyRef: {name: {{ include "celery.secretFor" (list . "api") | quote }}, key: api-token}
 {{- end -}}

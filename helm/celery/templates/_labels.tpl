@@ -3,11 +3,11 @@ celery.selector: what identifies a component's pods, for ever: no version, no ch
 Params: dict with root, component and, for workers, group.   Usage: {{ include "celery.selector" (dict "root" $ "component" "beat") }}
 */}}
 {{- define "celery.selector" -}}
-app.kubernetes.io/name: {{ include "celery.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "celery.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- with .group }}
-worker-group: {{ . }}
+worker-group: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -40,8 +40,8 @@ celery.metadata: name, namespace and labels of an object.
 Params: as celery.selector, and name, and annotations if there are any.
 */}}
 {{- define "celery.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "celery.labels" . | nindent 2 }}
 {{- with .annotations }}

@@ -31,17 +31,17 @@ metadata:
   {{- include "celery.metadata" (merge (dict "annotations" .values.ingress.annotations) .) | nindent 2 }}
 spec:
   {{- with .values.ingress.className }}
-  ingressClassName: {{ . }}
+  ingressClassName: {{ . | quote }}
   {{- end }}
   {{- with .values.ingress.tlsSecret }}
   tls:
-    - {hosts: [{{ $.values.ingress.host | quote }}], secretName: {{ . }}}
+    - {hosts: [{{ $.values.ingress.host | quote }}], secretName: {{ . | quote }}}
   {{- end }}
   rules:
     - host: {{ .values.ingress.host | quote }}
       http:
         paths:
-          - path: {{ .values.ingress.path }}
+          - path: {{ .values.ingress.path | quote }}
             pathType: Prefix
             backend: {service: {name: {{ .name }}, port: {name: http}}}
 {{- end -}}
@@ -63,7 +63,7 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   rules:
-    - matches: [{path: {type: PathPrefix, value: {{ .values.httpRoute.path }}}}]
+    - matches: [{path: {type: PathPrefix, value: {{ .values.httpRoute.path | quote }}}}]
       backendRefs: [{name: {{ .name }}, port: {{ .values.service.port | int }}}]
 {{- end -}}
 
@@ -74,8 +74,8 @@ Params: list of root context and list of components.
 {{- define "celery.releasePods" -}}
 - podSelector:
     matchLabels:
-      app.kubernetes.io/name: {{ include "celery.name" (index . 0) }}
-      app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+      app.kubernetes.io/name: {{ include "celery.name" (index . 0) | quote }}
+      app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
     matchExpressions:
       - {key: app.kubernetes.io/component, operator: In, values: {{ index . 1 | toJson }}}
 {{- end -}}

@@ -42,13 +42,13 @@ type: {{ $sentinel.hosts | empty | ternary "redis" "redis-sentinel" }}
 name: {{ index . 2 }}
 metadata:
   {{- if $sentinel.hosts }}
-  addresses: {{ join "," $sentinel.hosts }}
-  sentinelMaster: {{ $sentinel.masterName }}
+  addresses: {{ join "," $sentinel.hosts | quote }}
+  sentinelMaster: {{ $sentinel.masterName | quote }}
   {{- else }}
   address: {{ printf "%s:%s" (include "celery.brokerHost" $root) (include "celery.brokerPort" $root) }}
   {{- end }}
   {{- with include "celery.scalerUser" $root }}
-  username: {{ . }}
+  username: {{ . | quote }}
   {{- end }}
   databaseIndex: {{ $root.Values.broker.databases.broker | int | quote }}
   listName: {{ printf "%s%s" (include "celery.keyPrefix" $root) (index . 3) | quote }}

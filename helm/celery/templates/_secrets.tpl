@@ -42,7 +42,7 @@ template:
       - name: secret
         image: {{ include "celery.image" (list .Values.image .Chart.AppVersion) | quote }}
         imagePullPolicy: {{ .Values.image.pullPolicy }}
-        command: [python, /scripts/fill_secret.py, {{ .Release.Namespace }}, {{ include "celery.fullname" . }}{{ range splitList "," (include "celery.generatedKeys" .) }}, {{ . }}{{ end }}]
+        command: [python, /scripts/fill_secret.py, {{ .Release.Namespace | quote }}, {{ include "celery.fullname" . | quote }}{{ range splitList "," (include "celery.generatedKeys" .) }}, {{ . }}{{ end }}]
         securityContext:
           {{- toYaml .Values.containerSecurityContext | nindent 10 }}
         resources:

@@ -69,7 +69,7 @@ Params: list of group name and group.
 */}}
 {{- define "celery.workerEnv" -}}
 {{- $group := index . 1 }}
-- {name: CELERY_WORKER_GROUP, value: {{ index . 0 }}}
+- {name: CELERY_WORKER_GROUP, value: {{ index . 0 | quote }}}
 - {name: CELERY_WORKER_CONCURRENCY, value: {{ $group.concurrency | int | quote }}}
 - {name: CELERY_TIME_LIMIT_SECONDS, value: {{ $group.timeLimitSeconds | int | quote }}}
 {{- if $group.unboundedPool }}
