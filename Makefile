@@ -17,7 +17,17 @@ TASK ?= tasks.check_status
 N ?= 1
 ARGS ?=
 UPGRADE ?=
+# Where to deploy: ENV=kind, and if need be CONTEXT=, NAMESPACE=, VALUES=file.yaml, TIMEOUT=seconds. A shell's own ENV is
+# something else.
+ifneq ($(origin ENV),command line)
+ENV :=
+endif
+CONTEXT ?=
+NAMESPACE ?=
+VALUES ?=
+TIMEOUT ?= 300
 json := $(if $(JSON),--json)
+where = --env "$(ENV)" --context "$(CONTEXT)" --namespace "$(NAMESPACE)" --values "$(VALUES)" --timeout "$(TIMEOUT)" $(json)
 # A variable given to make reaches the stack as if it stood in the environment.
 export STACK_DIR STACK_REDIS_PORT STACK_SMTP_PORT STACK_SANDBOX_PORT STACK_FLOWER_PORT STACK_API_PORT
 STACK_DIR ?= .stack
@@ -41,8 +51,8 @@ up: venv ## Start the whole stack on this machine and send real work through it 
 down: venv ## Stop the stack after its running tasks, or at once (NOW=1)
 	@$(PYTHON) -m scripts.stack down $(json) $(if $(NOW),--now)
 
-status: venv ## Show the stack's processes (JSON=1)
-	@$(PYTHON) -m scripts.stack status $(json)
+status: venv ## Show the stack's processes, or an environment's workloads (ENV=kind, JSON=1)
+	@$(PYTHON) -m $(if $(ENV),scripts.deploy status $(where),scripts.stack status $(json))
 
 logs: venv ## Show the newest log lines (NAME=worker-email, FOLLOW=1)
 	@$(PYTHON) -m scripts.stack logs $(if $(FOLLOW),--follow) $(NAME)
@@ -55,15 +65,38 @@ send: venv ## Send tasks and wait for them (TASK=tasks.check_status N=100 ARGS='
 queues: venv ## Show the queues: what waits, what runs, what died (ARGS='pause email')
 	@$(PYTHON) -m scripts.stack exec -- $(PYTHON) -m app.queue_cli $(or $(ARGS),inspect)
 
+##@ Kubernetes
+.PHONY: cluster-up cluster-down image deploy undeploy smoke
+cluster-up: venv ## Make a Kubernetes of three nodes on this machine: kind, KEDA, metrics-server (JSON=1)
+	@$(PYTHON) -m scripts.cluster up $(json)
+
+cluster-down: venv ## Take it away without a trace
+	@$(PYTHON) -m scripts.cluster down $(json)
+
+image: venv ## Build the image that runs every component but the broker
+	@$(PYTHON) -m scripts.image build $(json)
+
+deploy: venv ## Install or upgrade the chart and wait until it is ready (ENV=kind; VALUES=, CONTEXT=, NAMESPACE=, ARGS=)
+	@$(PYTHON) -m scripts.deploy up $(where) -- $(ARGS)
+
+undeploy: venv ## Uninstall it after its running tasks; the broker's volume stays (ENV=kind)
+	@$(PYTHON) -m scripts.deploy down $(where)
+
+smoke: venv ## Send a task through every queue of the deployed release (ENV=kind)
+	@$(PYTHON) -m scripts.deploy smoke $(where)
+
 ##@ Test
-.PHONY: test test-unit test-contract test-stack test-faults
-test: test-unit test-contract test-stack ## Run the fast tiers: unit, contract, stack (under 6 min, see tests/README.md)
+.PHONY: test test-unit test-contract test-chart test-stack test-faults test-image test-cluster
+test: test-unit test-contract test-chart test-stack ## Run the fast tiers: unit, contract, chart, stack (see tests/README.md)
 
 test-unit: venv ## Functions and a real Redis of their own (about 2 min)
 	$(PYTEST) tests/unit -n 2
 
 test-contract: venv ## Files that must agree with each other (seconds)
 	$(PYTEST) tests/contract
+
+test-chart: venv ## Render the chart in every way (about 1 min; builds Helm where there is none)
+	$(PYTEST) tests/chart -n 2
 
 test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
 	@scripts/tools.sh curl:curl ps:procps ss:iproute2
@@ -72,17 +105,24 @@ test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
 test-faults: venv ## Kill, hang and starve the real processes (about 5 min)
 	$(PYTEST) tests/faults -n 4
 
+test-image: venv ## Build the image and run each of its commands in a container
+	$(PYTEST) tests/image
+
+test-cluster: venv ## The promises on a real Kubernetes: kind with three nodes, or any other (CONTEXT=)
+	CLUSTER_CONTEXT="$(CONTEXT)" $(PYTEST) tests/cluster
+
 ##@ Measure
 .PHONY: bench
 bench: venv ## Time a worker's start against Celery as it comes, interleaved in one run
 	$(PYTHON) -m benchmarks.worker_start
 
 ##@ Change it
-.PHONY: lint fmt lock docs verify clean
-lint: venv verify ## Check style, types (mypy strict on app/) and generated files
+.PHONY: lint fmt lock manifests golden docs verify clean
+lint: venv verify ## Check style, types (mypy strict on app/ and scripts/), the Dockerfile and generated files
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -m scripts.image lint
 
 fmt: venv ## Format and fix what can be fixed
 	$(PYTHON) -m ruff check --fix .
@@ -94,11 +134,21 @@ lock: venv ## Compile requirements/*.in into *.txt with hashes (UPGRADE=1 takes 
 	    $(if $(UPGRADE),--upgrade) requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
 
+manifests: venv ## Write k8s/ from the chart
+	$(PYTHON) -m scripts.manifests
+
+golden: venv ## Write what the chart makes of each example into tests/golden
+	$(PYTHON) -m scripts.golden
+
 docs: venv ## Write the generated parts of the documents
 	$(PYTHON) -m scripts.task_table
+	$(PYTHON) -m scripts.values_table
 
-verify: venv ## Check that the generated parts are what `make docs` would write
+verify: venv ## Check that all generated files are what make manifests, golden and docs would write
 	$(PYTHON) -m scripts.task_table --check
+	$(PYTHON) -m scripts.values_table --check
+	$(PYTHON) -m scripts.manifests --check
+	$(PYTHON) -m scripts.golden --check
 
 clean: down ## Stop the stack and remove its data, the environment and every cache
 	rm -rf $(STACK_DIR) $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

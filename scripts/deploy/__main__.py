@@ -12,12 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import yaml
-
+from scripts.cluster import config
 from scripts.cluster.refused import Refused
 from scripts.deploy import environment as environments
 from scripts.deploy import preflight, release, rollout
-from scripts.deploy.environment import ROOT, Environment
+from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
 
 Tell = Callable[[str], None]
@@ -95,13 +94,15 @@ def status(environment: Environment, options: argparse.Namespace, tell: Tell) ->
 
 def addresses(kube: Kube) -> dict[str, str]:
     """Return where the API and Flower are, and how to get in: the words a person needs."""
+    ports = config.from_environment().ports
     found, prefix = {}, f"kubectl --context {kube.environment.context} --namespace {kube.environment.namespace}"
     for item in kube.items("services"):
         component = item["metadata"]["labels"]["app.kubernetes.io/component"]
         port = item["spec"]["ports"][0]
         if component == "broker":
             continue
-        mapped = _mapped(port.get("nodePort")) if kube.environment.brings_its_image else None
+        # kind's configuration leads these components' ports of this machine to their node ports.
+        mapped = ports.get(component) if kube.environment.brings_its_image and port.get("nodePort") else None
         forward = f"{prefix} port-forward service/{item['metadata']['name']} {port['port']}"
         found[component] = f"http://127.0.0.1:{mapped}" if mapped else forward
     for item in kube.items("secrets"):
@@ -110,13 +111,6 @@ def addresses(kube: Kube) -> dict[str, str]:
                 text = base64.b64decode(value).decode()
                 found[label] = f"Bearer {text}" if key == "api-token" else f"user flower, password {text}"
     return found
-
-
-def _mapped(node_port: int | None) -> int | None:
-    """Return the port of this machine that kind maps to a node's."""
-    nodes = yaml.safe_load((ROOT / "scripts" / "cluster" / "kind.yaml").read_text(encoding="utf-8"))["nodes"]
-    mappings = [each for node in nodes for each in node.get("extraPortMappings", [])]
-    return next((each["hostPort"] for each in mappings if each["containerPort"] == node_port), None)
 
 
 def _image(environment: Environment, tell: Tell) -> tuple[str, ...]:

@@ -1,0 +1,74 @@
+"""The cluster that the tests run on, and releases in namespaces of their own.
+
+`make cluster-up`'s own code brings it up beside a cluster of yours; CLUSTER_CONTEXT names another one instead, whose
+nodes must be able to pull IMAGE. KEEP_CLUSTER=1 leaves it there for the next run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from scripts.ports import free_port
+from tests.conftest import ROOT
+from tests.support.cluster import Cluster, Release
+
+NAME = "celery-test"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # A cluster is slow: builds of its images, pulls, drains.
+    for item in items:
+        if not any(item.iter_markers("timeout")):
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session")
+def shell() -> dict[str, str]:
+    """The environment for the project's commands, so that they mean the cluster of the tests."""
+    if os.environ.get("CLUSTER_CONTEXT"):
+        return dict(os.environ)
+    ports = {name: str(free_port()) for name in ("CLUSTER_API_PORT", "CLUSTER_FLOWER_PORT")}
+    return {**os.environ, "CLUSTER_NAME": NAME, **ports}
+
+
+@pytest.fixture(scope="session")
+def cluster(shell: dict[str, str]) -> Iterator[Cluster]:
+    if context := os.environ.get("CLUSTER_CONTEXT"):
+        assert os.environ.get("IMAGE"), "CLUSTER_CONTEXT is set: say with IMAGE=repository:tag what its nodes can pull"
+        yield Cluster(context, os.environ["IMAGE"])
+        return
+    command([sys.executable, "-m", "scripts.cluster", "up"], shell)
+    try:
+        built = command([sys.executable, "-m", "scripts.image", "build", "--json"], shell)
+        image = json.loads(built)["reference"]
+        command([sys.executable, "-m", "scripts.cluster", "load", image], shell)
+        yield Cluster(f"kind-{NAME}", image)
+    finally:
+        if not os.environ.get("KEEP_CLUSTER"):
+            command([sys.executable, "-m", "scripts.cluster", "down"], shell)
+
+
+def command(arguments: list[str], shell: dict[str, str]) -> str:
+    """Return what a command prints; its progress goes to the terminal."""
+    ran = subprocess.run(arguments, cwd=ROOT, env=shell, stdout=subprocess.PIPE, text=True)
+    assert ran.returncode == 0, f"{' '.join(arguments)} ended with {ran.returncode}"
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def releases(
+    cluster: Cluster, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Release]]:
+    """Make releases in the module's own namespace, which is gone afterwards."""
+    name = Path(str(request.path)).stem.replace("_", "-")
+    with ExitStack() as stack:
+        namespace = stack.enter_context(cluster.namespace(name))
+        yield lambda release="celery": Release(cluster, namespace, tmp_path_factory.mktemp(release), release)

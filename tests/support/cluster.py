@@ -1,0 +1,197 @@
+"""A release of the chart in a real cluster, as a test sees it: installed by the code of `make deploy`, and used."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.cluster.refused import Refused
+from scripts.deploy import preflight, release, rollout
+from scripts.deploy.environment import CHART, Environment
+from scripts.deploy.kube import Kube
+from tests.support.stack import until
+
+# A release that fits beside others on a small machine, with the tasks that fail and sleep on request.
+SMALL: dict[str, Any] = {
+    "app": {"env": {"FAULT_TASKS": "true"}, "leaseSeconds": 10},
+    "broker": {
+        "persistence": {"size": "1Gi"},
+        "resources": {"requests": {"cpu": "20m"}, "limits": {"memory": "256Mi"}},
+    },
+    "workers": {
+        "defaults": {"timeLimitSeconds": 60, "concurrency": 2, "resources": {"requests": {"cpu": "20m"}}},
+        "groups": {"report": None, "high": None, "orders": None},
+    },
+    "api": {"enabled": False},
+    "flower": {"enabled": False},
+}
+# Seconds.
+READY_WITHIN = 180
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster's context, and the application's image that its nodes have."""
+
+    context: str
+    image: str
+
+    def kube(self, namespace: str, name: str = "celery") -> Kube:
+        return Kube(Environment("test", self.context, namespace, name, ()))
+
+    @contextmanager
+    def namespace(self, name: str) -> Iterator[str]:
+        """Give a namespace that enforces Pod Security "restricted", empty at the start and gone at the end."""
+        kube = self.kube(name)
+        remove_namespace(kube)
+        kube.kubectl("apply", "--filename", "-", stdin=release.NAMESPACE.format(name=name))
+        try:
+            yield name
+        finally:
+            remove_namespace(kube)
+
+
+def remove_namespace(kube: Kube) -> None:
+    """Remove a namespace with all that is in it, and its volumes' data; wait until it is gone."""
+    name = kube.environment.namespace
+    if not kube.kubectl("get", "namespace", name, "--ignore-not-found", "--output", "name"):
+        return
+    for pod in kube.json("get", "pods")["items"]:
+        kube.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force", "--ignore-not-found")
+    kube.kubectl("delete", "namespace", name, "--wait=false")
+    until(lambda: not kube.kubectl("get", "namespace", name, "--ignore-not-found"), 120, f"namespace {name} is gone")
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with later layers over earlier ones, as Helm merges files."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            old = result.get(key)
+            result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return result
+
+
+class Release:
+    """One release: install it, run things in it, and hold its tasks to account."""
+
+    def __init__(self, cluster: Cluster, namespace: str, folder: Path, name: str = "celery") -> None:
+        self.cluster, self.kube, self.folder, self.name = cluster, cluster.kube(namespace, name), folder, name
+        self.values: dict[str, Any] = {}
+
+    def install(self, values: Mapping[str, Any] | None = None, *options: str, seconds: float = READY_WITHIN) -> None:
+        """Install or upgrade with SMALL and `values`, wait until all is ready, and have a producer at hand."""
+        self.apply(values, *options)
+        self.wait(seconds)
+        self._start_producer()
+
+    def apply(self, values: Mapping[str, Any] | None = None, *options: str) -> None:
+        """Install or upgrade without waiting."""
+        self.values = merged(SMALL, values or {})
+        release.install(self.kube, (*self.options(), *options))
+
+    def options(self) -> tuple[str, ...]:
+        """Return Helm's options for the values of the last install."""
+        path = self.folder / f"{self.name}-values.yaml"
+        path.write_text(yaml.safe_dump(self.values))
+        repository, _, tag = self.cluster.image.rpartition(":")
+        given = self.values.get("image", {})
+        image = () if given else (f"--set=image.repository={repository}", f"--set-string=image.tag={tag}")
+        return (f"--values={path}", *image)
+
+    def wait(self, seconds: float = READY_WITHIN) -> None:
+        rollout.wait(self.kube, seconds, lambda _: None)
+
+    def rendered(self) -> list[dict[str, Any]]:
+        return preflight.render(self.kube, self.options())
+
+    def workload(self, component: str) -> str:
+        """Return `deployment/...` or `statefulset/...` of a component such as worker-email."""
+        prefix = self.name if "celery" in self.name else f"{self.name}-celery"
+        return f"{'statefulset' if component == 'broker' else 'deployment'}/{prefix}-{component}"
+
+    def pods(self, component: str, group: str = "") -> list[dict[str, Any]]:
+        """Return a component's pods that aren't on their way out, the oldest first."""
+        labels = {"app.kubernetes.io/component": component} | ({"worker-group": group} if group else {})
+        found = [pod for pod in self.kube.items("pods", **labels) if not pod["metadata"].get("deletionTimestamp")]
+        return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def execute(self, pod: str, *command: str) -> str:
+        """Return what a command prints in a pod's first container. Raises Refused when it fails."""
+        return self.kube.kubectl("exec", pod, "--", *command)
+
+    def python(self, code: str) -> Any:
+        """Return what Python prints as JSON in the producer's pod, which knows the application and its broker."""
+        return json.loads(self.execute("producer", "python", "-c", code).splitlines()[-1])
+
+    def send(self, task: str, *arguments: object, count: int = 1, queue: str = "", wait: bool = False) -> list[str]:
+        """Publish tasks and return the ids of those that were accepted."""
+        options = ["--args", json.dumps(arguments), "-n", str(count), "--json", *(["--queue", queue] if queue else [])]
+        options.append("--wait" if wait else "--no-wait")
+        answer = self.execute("producer", "python", "-m", "app.producer", task, *options)
+        return list(json.loads(answer)["task_ids"])
+
+    def runs(self, ledger: str) -> list[dict[str, Any]]:
+        """Return the starts and ends that tasks.faults.sleep has recorded under a name."""
+        return list(
+            self.python(f"import json; from app.store import store; print(json.dumps(store().runs({ledger!r})))")
+        )
+
+    def ended(self, ledger: str) -> set[str]:
+        return {run["task_id"] for run in self.runs(ledger) if run["what"] == "end"}
+
+    def started(self, ledger: str) -> set[str]:
+        return {run["task_id"] for run in self.runs(ledger) if run["what"] == "start"}
+
+    def agrees(self, ledger: str, sent: list[str], seconds: float, repeats: int = 0) -> None:
+        """Wait until every sent task has ended; fail for one that is lost, unknown, or started more than it may.
+
+        `repeats`: how many starts more than tasks there may be, for tests that kill workers; a start without an end
+        is a run that was cut off.
+        """
+        until(lambda: set(sent) <= self.ended(ledger), seconds, f"all {len(sent)} tasks of {ledger} have ended")
+        runs = self.runs(ledger)
+        starts = Counter(run["task_id"] for run in runs if run["what"] == "start")
+        assert set(starts) == set(sent), "tasks ran that nobody sent"
+        again = {task: count for task, count in starts.items() if count > 1}
+        assert starts.total() - len(sent) <= repeats, f"started more than once: {again}"
+
+    def smoke(self) -> str:
+        """Run `helm test` and return its log. Raises Refused with it when a check fails."""
+        try:
+            self.kube.helm("test", self.name, "--timeout", "150s", timeout=170)
+        except Refused as refused:
+            raise Refused(f"{refused}\n{self._test_log()}") from None
+        return self._test_log()
+
+    def _test_log(self) -> str:
+        return self.kube.kubectl("logs", "--selector", "app.kubernetes.io/component=test,!producer", "--tail", "-1")
+
+    def _start_producer(self) -> None:
+        # The pod of `helm test` with another command: it has the application's environment, and may reach the broker.
+        pods = [document for document in self._with_hooks() if document["kind"] == "Pod"]
+        pod = pods[0]
+        pod["metadata"] = {
+            "name": "producer",
+        }
+        spec = pod["spec"]
+        spec["terminationGracePeriodSeconds"] = 0
+        spec["containers"][0]["command"] = ["sleep", "86400"]
+        spec["containers"][0]["volumeMounts"] = [
+            m for m in spec["containers"][0]["volumeMounts"] if m["name"] != "scripts"
+        ]
+        spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] != "scripts"]
+        self.kube.kubectl("delete", "pod", "producer", "--ignore-not-found", "--grace-period=0", "--force")
+        self.kube.kubectl("create", "--filename", "-", stdin=json.dumps(pod))
+        self.kube.kubectl("wait", "--for=condition=Ready", "pod/producer", "--timeout=60s")
+
+    def _with_hooks(self) -> list[dict[str, Any]]:
+        text = self.kube.helm("template", self.name, str(CHART), *self.options())
+        return [document for document in yaml.safe_load_all(text) if document]
