@@ -19,7 +19,7 @@ celery.apiEnabled: "true" when the API runs; the example's goes with the example
 Params: the root context.
 */}}
 {{- define "celery.apiEnabled" -}}
-{{- if and .Values.api.enabled (or (not .Values.api.example) (include "celery.isExample" .)) }}true{{ end -}}
+{{- if and .Values.api.enabled (or (ne .Values.api.module "app.main:app") (include "celery.isExample" .)) }}true{{ end -}}
 {{- end -}}
 
 {{/*

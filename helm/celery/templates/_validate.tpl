@@ -11,9 +11,6 @@ Params: the root context.
 {{- end }}
 {{- include "celery.brokerProblems" . }}
 {{- include "celery.groupProblems" . }}
-{{- if and .Values.api.enabled (not .Values.api.example) (not (include "celery.isExample" .)) (eq .Values.api.module "app.main:app") }}
-- api.module is the example's app.main:app, and app.module is {{ .Values.app.module }}: write your own, or api.enabled: false.
-{{- end }}
 {{- range $name := list "flower" "api" }}
 {{- $component := get $.Values $name }}
 {{- if and $component.ingress.enabled (not $component.ingress.host) }}
@@ -77,6 +74,9 @@ Params: the root context.
 {{- $owners := dict }}
 {{- range $name, $group := include "celery.workerGroups" . | fromJson }}
 {{- $where := printf "workers.groups.%s" $name }}
+{{- if not $group.queues }}
+- {{ $where }} has no queues: write those that it alone consumes, e.g. queues: [{{ $name }}].
+{{- end }}
 {{- range $queue := $group.queues }}
 {{- if hasKey $owners $queue }}
 - Queue {{ $queue }} stands in workers.groups.{{ get $owners $queue }} and in {{ $where }}: a queue belongs to one group, the two could not restore each other's work; take it out of one.

@@ -1,16 +1,17 @@
 {{/*
-celery.workerGroups: workers.groups with workers.defaults folded in, as JSON. The example's groups go with the example.
+celery.workerGroups: workers.groups with workers.defaults folded in, as JSON; with the example, its groups too.
 Params: the root context.   Usage: {{ range $name, $group := include "celery.workerGroups" . | fromJson }}
 */}}
 {{- define "celery.workerGroups" -}}
 {{- $groups := dict -}}
-{{- range $name, $own := .Values.workers.groups -}}
-  {{- if or (not $own.example) (include "celery.isExample" $) -}}
-    {{- $_ := set $groups $name (mustMergeOverwrite (deepCopy $.Values.workers.defaults) (deepCopy $own)) -}}
-  {{- end -}}
+{{- $own := deepCopy .Values.workers.groups -}}
+{{- if include "celery.isExample" . -}}
+  {{- $own = mustMergeOverwrite (deepCopy .Values.workers.exampleGroups) $own -}}
+{{- else if not $own -}}
+  {{- $own = dict "default" (dict "queues" (list "celery")) -}}
 {{- end -}}
-{{- if and (not $groups) (not (include "celery.isExample" .)) -}}
-  {{- $_ := set $groups "default" (merge (dict "queues" (list "celery")) (deepCopy .Values.workers.defaults)) -}}
+{{- range $name, $group := $own -}}
+  {{- $_ := set $groups $name (mustMergeOverwrite (deepCopy $.Values.workers.defaults) $group) -}}
 {{- end -}}
 {{- toJson $groups -}}
 {{- end -}}
