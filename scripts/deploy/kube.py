@@ -20,12 +20,12 @@ class Kube:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         scope = ("--namespace", environment.namespace)
-        self._kubectl = (str(toolbox.find("kubectl")), "--context", environment.context, *scope)
+        self.command = (str(toolbox.find("kubectl")), "--context", environment.context, *scope)
         self._helm = (str(toolbox.find("helm")), "--kube-context", environment.context, *scope)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Return what kubectl prints. Raises Refused with what it says when it fails."""
-        command = [*self._kubectl, f"--request-timeout={ANSWERS_WITHIN}s", *arguments]
+        command = [*self.command, f"--request-timeout={ANSWERS_WITHIN}s", *arguments]
         return _answer(command, stdin, 6 * ANSWERS_WITHIN)
 
     def json(self, *arguments: str) -> Any:

@@ -88,13 +88,13 @@ class Release:
 
     def install(self, values: Mapping[str, Any] | None = None, *options: str, seconds: float = READY_WITHIN) -> None:
         """Install or upgrade with SMALL and `values`, wait until all is ready, and have a producer at hand."""
-        self.apply(values, *options)
+        self.apply(merged(SMALL, values or {}), *options)
         self.wait(seconds)
-        self._start_producer()
+        self.start_producer()
 
-    def apply(self, values: Mapping[str, Any] | None = None, *options: str) -> None:
-        """Install or upgrade without waiting."""
-        self.values = merged(SMALL, values or {})
+    def apply(self, values: Mapping[str, Any], *options: str) -> None:
+        """Install or upgrade with just `values`, without waiting."""
+        self.values = dict(values)
         release.install(self.kube, (*self.options(), *options))
 
     def options(self) -> tuple[str, ...]:
@@ -174,7 +174,8 @@ class Release:
     def _test_log(self) -> str:
         return self.kube.kubectl("logs", "--selector", "app.kubernetes.io/component=test,!producer", "--tail", "-1")
 
-    def _start_producer(self) -> None:
+    def start_producer(self) -> None:
+        """Have a pod at hand that may send tasks."""
         # The pod of `helm test` with another command: it has the application's environment, and may reach the broker.
         pods = [document for document in self._with_hooks() if document["kind"] == "Pod"]
         pod = pods[0]

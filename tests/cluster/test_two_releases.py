@@ -1,0 +1,23 @@
+"""Two releases in one namespace don't touch each other, not even on one Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.support.cluster import Release
+from tests.support.stack import until
+
+
+def test_each_release_runs_its_own_tasks_and_outlives_the_other(releases: Callable[..., Release]) -> None:
+    first, second = releases("one-celery"), releases("two-celery")
+    groups = {"workers": {"groups": {"email": None}}}
+    first.install(groups)
+    sent_first = first.send("tasks.faults.sleep", 1, "first", count=6)
+    second.install(groups)
+    sent_second = second.send("tasks.faults.sleep", 1, "second", count=6)
+    second.agrees("second", sent_second, 60)
+    assert second.runs("first") == []
+    second.kube.helm("uninstall", second.name, "--wait")
+    first.start_producer()
+    first.agrees("first", sent_first, 60)
+    until(lambda: "ok    beat" in first.smoke(), 60, "the first release's beat still ticks")
