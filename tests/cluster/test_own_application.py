@@ -43,4 +43,4 @@ def test_helm_test_sends_a_task_through_its_queue(release: Release) -> None:
 
 
 def test_its_tasks_run(release: Release) -> None:
-    assert json.loads(release.execute("producer", "python", "-c", SEND)) == list(range(1, 21))
+    assert json.loads(release.execute(release.producer, "python", "-c", SEND)) == list(range(1, 21))

@@ -84,6 +84,7 @@ class Release:
 
     def __init__(self, cluster: Cluster, namespace: str, folder: Path, name: str = "celery") -> None:
         self.cluster, self.kube, self.folder, self.name = cluster, cluster.kube(namespace, name), folder, name
+        self.producer = f"{name}-producer"
         self.values: dict[str, Any] = {}
 
     def install(self, values: Mapping[str, Any] | None = None, *options: str, seconds: float = READY_WITHIN) -> None:
@@ -129,13 +130,13 @@ class Release:
 
     def python(self, code: str) -> Any:
         """Return what Python prints as JSON in the producer's pod, which knows the application and its broker."""
-        return json.loads(self.execute("producer", "python", "-c", code).splitlines()[-1])
+        return json.loads(self.execute(self.producer, "python", "-c", code).splitlines()[-1])
 
     def send(self, task: str, *arguments: object, count: int = 1, queue: str = "", wait: bool = False) -> list[str]:
         """Publish tasks and return the ids of those that were accepted."""
         options = ["--args", json.dumps(arguments), "-n", str(count), "--json", *(["--queue", queue] if queue else [])]
         options.append("--wait" if wait else "--no-wait")
-        answer = self.execute("producer", "python", "-m", "app.producer", task, *options)
+        answer = self.execute(self.producer, "python", "-m", "app.producer", task, *options)
         return list(json.loads(answer)["task_ids"])
 
     def runs(self, ledger: str) -> list[dict[str, Any]]:
@@ -180,7 +181,7 @@ class Release:
         pods = [document for document in self._with_hooks() if document["kind"] == "Pod"]
         pod = pods[0]
         pod["metadata"] = {
-            "name": "producer",
+            "name": self.producer,
         }
         spec = pod["spec"]
         spec["terminationGracePeriodSeconds"] = 0
@@ -189,9 +190,9 @@ class Release:
             m for m in spec["containers"][0]["volumeMounts"] if m["name"] != "scripts"
         ]
         spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] != "scripts"]
-        self.kube.kubectl("delete", "pod", "producer", "--ignore-not-found", "--grace-period=0", "--force")
+        self.kube.kubectl("delete", "pod", self.producer, "--ignore-not-found", "--grace-period=0", "--force")
         self.kube.kubectl("create", "--filename", "-", stdin=json.dumps(pod))
-        self.kube.kubectl("wait", "--for=condition=Ready", "pod/producer", "--timeout=60s")
+        self.kube.kubectl("wait", "--for=condition=Ready", f"pod/{self.producer}", "--timeout=60s")
 
     def _with_hooks(self) -> list[dict[str, Any]]:
         text = self.kube.helm("template", self.name, str(CHART), *self.options())
