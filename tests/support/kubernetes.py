@@ -1,4 +1,4 @@
-"""What an API server would say to an object's fields: the schemas of Kubernetes and of the custom kinds the chart uses."""
+"""What an API server would say to an object's fields: the schemas of Kubernetes and of the chart's custom kinds."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ CUSTOM = {
 utils.schema_contents = functools.cache(utils.schema_contents)
 
 
+class UnknownKind(AssertionError):
+    """There is no schema for the object."""
+
+
 def check(thing: dict[str, Any], minor: str = NEWEST) -> None:
     """Raise AssertionError with the path and the reason when a Kubernetes of that minor would refuse the fields."""
     _check(json.dumps(thing, sort_keys=True), minor)
@@ -52,7 +56,7 @@ def _check(text: str, minor: str) -> None:
         where = f"{thing['kind']}/{thing['metadata']['name']} at {error.json_path}"
         raise AssertionError(f"{where}: {error.message} (Kubernetes {minor})") from None
     except utils.SchemaNotFoundError as error:
-        raise AssertionError(error.message) from None
+        raise UnknownKind(error.message) from None
 
 
 @functools.cache

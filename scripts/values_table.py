@@ -1,0 +1,106 @@
+"""`make docs`: docs/values.md, made of the chart's values.yaml; `--check` says whether it is up to date."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from scripts.cluster.versions import ROOT
+
+VALUES = ROOT / "helm" / "celery" / "values.yaml"
+TABLE = ROOT / "docs" / "values.md"
+HEAD = "<!-- Generated from helm/celery/values.yaml by `make docs`. -->\n# The chart's values\n\n"
+GENERAL = "others"
+COLUMNS = ("| value | default | what it does |", "| --- | --- | --- |")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A key of values.yaml: its path, its default (None for one above others), and the comment before it."""
+
+    path: tuple[str, ...]
+    default: str | None
+    comment: str
+
+
+def values(text: str) -> Iterator[Value]:
+    """Yield the keys of a values file in its order. A mapping in braces is one value."""
+    lines = text.splitlines()
+
+    def walk(node: yaml.MappingNode, path: tuple[str, ...]) -> Iterator[Value]:
+        for key, value in node.value:
+            here = (*path, key.value)
+            # The table shows the name already.
+            comment = _comment(lines, key.start_mark.line).removeprefix(f"{key.value}: ")
+            if isinstance(value, yaml.MappingNode) and not value.flow_style:
+                yield Value(here, None, comment)
+                yield from walk(value, here)
+            else:
+                yield Value(here, yaml.serialize(_inline(value)).removesuffix("...\n").strip(), comment)
+
+    root = yaml.compose(text, yaml.SafeLoader)
+    return walk(root, ()) if isinstance(root, yaml.MappingNode) else iter(())
+
+
+def _inline(node: yaml.Node) -> yaml.Node:
+    if isinstance(node, yaml.CollectionNode):
+        node.flow_style = True
+        for child in node.value:
+            for part in child if isinstance(child, tuple) else (child,):
+                _inline(part)
+    return node
+
+
+def _comment(lines: list[str], number: int) -> str:
+    """Return the comment that ends just before a line."""
+    found: list[str] = []
+    while number and lines[number - 1].lstrip().startswith("#"):
+        number -= 1
+        found.insert(0, lines[number].lstrip().removeprefix("#").strip())
+    return " ".join(found)
+
+
+def table(text: str) -> str:
+    """Return the document in Markdown: a section for each component, a row for each value."""
+    sections: dict[str, str] = {}
+    rows: dict[str, list[str]] = {GENERAL: []}
+    for value in values(text):
+        name, *below = value.path
+        if value.default is None and not below:
+            sections[name] = value.comment
+            rows[name] = []
+        elif value.default is not None or value.comment:
+            default = "" if value.default is None else f"`{_cell(value.default)}`"
+            row = f"| `{'.'.join(value.path)}` | {default} | {_cell(value.comment)} |"
+            rows[name if below else GENERAL].append(row)
+    texts = (
+        "\n\n".join(part for part in (f"## {name}", sections.get(name), "\n".join([*COLUMNS, *rows[name]])) if part)
+        for name in [*sections, GENERAL]
+    )
+    return HEAD + "\n\n".join(texts) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the document, or compare it; return 1 when it differs."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.values_table", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 when it is out of date")
+    check = parser.parse_args(argv).check
+    wanted = table(VALUES.read_text(encoding="utf-8"))
+    if check and (not TABLE.exists() or TABLE.read_text(encoding="utf-8") != wanted):
+        print("docs/values.md is out of date: run make docs and commit what it writes.", file=sys.stderr)
+        return 1
+    if not check:
+        TABLE.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
