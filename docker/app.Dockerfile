@@ -32,7 +32,7 @@ RUN chmod -R u=rwX,go=rX /app && \
 FROM ${PYTHON_IMAGE} AS app
 # The base brings pip, and as Python's official image a standard library without bytecode: a read-only root would
 # compile it again at each start, and twice the time of a worker's imports would go there (0.48 s for 0.25 s).
-# What may be written to is /tmp and /run/celery, whatever runs.
+# What may be written to is /tmp and /run/celery, by any user: a memory file system mounted there takes the folder's mode.
 ARG SOURCE_DATE_EPOCH=0
 RUN find /usr -depth '(' -name pip -o -name 'pip[3-]*' -o -name ensurepip -o -name python-wheels -o -name pkg_resources \
       -o -name 'setuptools*' -o -name '*distutils*hack' -o -name distutils-precedence.pth ')' -exec rm -rf {} + && \
@@ -41,7 +41,7 @@ RUN find /usr -depth '(' -name pip -o -name 'pip[3-]*' -o -name ensurepip -o -na
       -x '/(site-packages|test|tests|idlelib|lib2to3|pydoc_data|tkinter|turtledemo)/' "$lib" && \
     find "$lib" -newer /tmp/before -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} + && rm /tmp/before && \
     echo 'celery:x:10001:10001::/tmp:/usr/sbin/nologin' >>/etc/passwd && echo 'celery:x:10001:' >>/etc/group && \
-    chmod 755 /var/tmp /run/lock && install --directory --owner 10001 --group 10001 /run/celery
+    chmod 755 /var/tmp /run/lock && install --directory --mode 1777 /run/celery
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 ENV PATH=/opt/venv/bin:$PATH \
