@@ -99,12 +99,13 @@ def _environment() -> dict[str, str]:
 def _module_file(source: Path, version: str, folder: Path) -> list[str]:
     """Return Go's options for a module file with which `source` builds alone.
 
-    Kubernetes replaces its libraries by folders of its repository that are no part of its module; the same libraries
-    are published as modules, v0.37.2 for v1.37.2.
+    Some replace their libraries by folders of their repository that are no part of the module. The same libraries are
+    published as modules: at the version that is required, but for Kubernetes, which has v0.37.0 for its v1.37.0.
     """
     original = (source / "go.mod").read_text()
     published = f"v0.{version.partition('.')[2]}"
     alone = re.sub(r"=> \./staging/src/(\S+)", rf"=> \1 {published}", original)
+    alone = re.sub(r"^\s*(?:replace )?\S+ => \.\.?/\S+\n", "", alone, flags=re.MULTILINE)
     if alone == original:
         return ["-mod=readonly"]
     (folder / "go.mod").write_text(alone)
