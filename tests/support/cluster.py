@@ -175,8 +175,8 @@ class Release:
     def _test_log(self) -> str:
         return self.kube.kubectl("logs", "--selector", "app.kubernetes.io/component=test,!producer", "--tail", "-1")
 
-    def start_producer(self) -> None:
-        """Have a pod at hand that may send tasks."""
+    def start_producer(self, node: str = "") -> None:
+        """Have a pod at hand that may send tasks, on a certain node if one is named."""
         # The pod of `helm test` with another command: it has the application's environment, and may reach the broker.
         pods = [document for document in self._with_hooks() if document["kind"] == "Pod"]
         pod = pods[0]
@@ -185,6 +185,8 @@ class Release:
         }
         spec = pod["spec"]
         spec["terminationGracePeriodSeconds"] = 0
+        if node:
+            spec["nodeName"] = node
         spec["containers"][0]["command"] = ["sleep", "86400"]
         spec["containers"][0]["volumeMounts"] = [
             m for m in spec["containers"][0]["volumeMounts"] if m["name"] != "scripts"
