@@ -15,10 +15,13 @@ from tests.conftest import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.findall(r"^([a-z-]+):.* ## ", MAKEFILE, re.MULTILINE)
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "tests" / "README.md"])
+FOLDERS = ("docs", "helm", "k8s")
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), ROOT / "tests" / "README.md", *(p for f in FOLDERS for p in ROOT.glob(f"{f}/**/*.md"))]
+)
 LOCKED = sorted((ROOT / "requirements").glob("*.txt"))
 # Folders and files whose names in a document are a promise that they are there.
-OURS = ("app", "docs", "requirements", "scripts", "tests", ".ci")
+OURS = ("app", "benchmarks", "docker", "docs", "helm", "k8s", "requirements", "scripts", "tests", ".ci")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
