@@ -6,8 +6,8 @@ Params: the root context.
 {{- if not .Values.image.repository }}
 - image.repository is empty: write where your image is, e.g. --set image.repository=registry.example.com/shop; `make image` builds the example's.
 {{- end }}
-{{- if gt (len (include "celery.fullname" .)) 40 }}
-- The prefix {{ include "celery.fullname" . }} of all names is longer than 40 characters, and pods' names would be cut: set a shorter fullnameOverride.
+{{- if gt (len (include "celery.fullname" .)) 35 }}
+- The prefix {{ include "celery.fullname" . }} of all names is longer than 35 characters, and a label has no room for a worker's: set a shorter fullnameOverride.
 {{- end }}
 {{- include "celery.brokerProblems" . }}
 {{- include "celery.groupProblems" . }}
