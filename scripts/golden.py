@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,13 +22,14 @@ def examples() -> dict[str, Path]:
 
 
 def render(values: Path, helm: str = "helm") -> str:
-    """Return what a Helm, `helm` or `helm3`, makes of the chart and a values file. Raises Refused in Helm's words."""
+    """Return what `helm` or `helm3` makes of the chart and a values file. Raises Refused in Helm's words."""
     command = [str(toolbox.find(helm)), "template", "shop", str(CHART), "--namespace", "shop"]
     command += ["--kube-version", pinned("KUBERNETES_VERSION"), "--values", str(values)]
     ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode:
         raise Refused(f"{values.relative_to(ROOT)} can't be rendered: {ran.stderr.strip()}")
-    return ran.stdout
+    # Helm 4 keeps the empty line at the end of an object, Helm 3 doesn't.
+    return re.sub(r"\n{2,}(?=---\n|\Z)", "\n", ran.stdout)
 
 
 def main(argv: list[str] | None = None) -> int:

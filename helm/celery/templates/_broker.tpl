@@ -107,9 +107,9 @@ Params: the root context.
 */}}
 {{- define "celery.brokerFiles" -}}
 start.sh: |
-  {{- .Files.Get "files/broker-start.sh" | nindent 2 }}
+  {{- .Files.Get "files/broker-start.sh" | trim | nindent 2 }}
 users.acl: |
-  {{- .Files.Get "files/users.acl" | replace "${PREFIX}" (include "celery.keyPrefix" .) | replace "/0.celery" (printf "/%d.celery" (.Values.broker.databases.broker | int)) | nindent 2 }}
+  {{- .Files.Get "files/users.acl" | replace "${PREFIX}" (include "celery.keyPrefix" .) | replace "/0.celery" (printf "/%d.celery" (.Values.broker.databases.broker | int)) | trim | nindent 2 }}
 broker.conf: |
   bind * -::*
   # The default user is off, which protected mode doesn't know.
