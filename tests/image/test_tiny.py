@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-
 from scripts import image as images
 from tests.cluster.tiny.image import TINY
 from tests.image.containers import Network
@@ -18,7 +16,6 @@ def test_its_worker_does_a_task_under_the_same_restrictions(network: Network, se
 
 
 def test_it_shares_no_code_with_the_application() -> None:
-    text = "".join((TINY.context / name).read_text(encoding="utf-8") for name in ("tiny.py", "Dockerfile"))
-    imports = [line for line in text.splitlines() if line.lstrip().startswith(("import ", "from "))]
-    assert not any("app." in line or " app" in line for line in imports)
-    assert subprocess.run(["git", "check-ignore", "-q", TINY.context / "tiny.py"]).returncode == 1
+    lines = (TINY.context / "tiny.py").read_text(encoding="utf-8").splitlines()
+    imports = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}
+    assert imports == {"__future__", "os", "time", "celery"}
