@@ -33,7 +33,7 @@ Params: the group.
 
 {{/*
 celery.redisTrigger: a KEDA trigger that reads the length of a key, list or hash.
-Params: list of root context, name of the TriggerAuthentication, trigger name and key without prefix.
+Params: list of root context, name of the TriggerAuthentication (empty: none), trigger name and key without prefix.
 */}}
 {{- define "celery.redisTrigger" -}}
 {{- $root := index . 0 -}}
@@ -57,5 +57,7 @@ metadata:
   {{- if include "celery.brokerTLS" $root }}
   enableTLS: "true"
   {{- end }}
-authenticationRef: {name: {{ index . 1 }}}
+{{- with index . 1 }}
+authenticationRef: {name: {{ . }}}
+{{- end }}
 {{- end -}}
