@@ -16,7 +16,7 @@ import yaml
 from tests.conftest import ROOT
 from tests.support.cluster import SMALL, Cluster, Release, merged
 
-ONE = merged(SMALL, {"workers": {"groups": {"email": None}}, "beat": {"enabled": False}})
+ONE = merged(SMALL, {"workers": {"exampleGroups": {"email": None}}, "beat": {"enabled": False}})
 
 
 @pytest.fixture(scope="module")

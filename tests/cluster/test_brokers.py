@@ -13,7 +13,7 @@ from scripts.deploy.kube import Kube
 from tests.support.cluster import Release, merged
 from tests.support.stack import until
 
-ONE_GROUP = {"workers": {"groups": {"email": None}}}
+ONE_GROUP = {"workers": {"exampleGroups": {"email": None}}}
 
 
 def put_secret(kube: Kube, name: str, **texts: str) -> None:

@@ -15,7 +15,7 @@ KEYS = {"broker-password", "scaler-password", "probe-password"}
 @pytest.fixture(scope="module")
 def release(releases: Callable[..., Release]) -> Release:
     release = releases()
-    release.install({"workers": {"groups": {"email": None}}, "beat": {"enabled": False}})
+    release.install({"workers": {"exampleGroups": {"email": None}}, "beat": {"enabled": False}})
     return release
 
 

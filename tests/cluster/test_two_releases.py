@@ -10,7 +10,7 @@ from tests.support.stack import until
 
 def test_each_release_runs_its_own_tasks_and_outlives_the_other(releases: Callable[..., Release]) -> None:
     first, second = releases("one-celery"), releases("two-celery")
-    groups = {"workers": {"groups": {"email": None}}}
+    groups = {"workers": {"exampleGroups": {"email": None}}}
     first.install(groups)
     sent_first = first.send("tasks.faults.sleep", 1, "first", count=6)
     second.install(groups)

@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {
     },
     "workers": {
         "defaults": {"timeLimitSeconds": 60, "concurrency": 2, "resources": {"requests": {"cpu": "20m"}}},
-        "groups": {"report": None, "high": None, "orders": None},
+        "exampleGroups": {"report": None, "high": None, "orders": None},
     },
     "api": {"enabled": False},
     "flower": {"enabled": False},
