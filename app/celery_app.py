@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 
+from app.client import access
 from app.config import Settings, settings
 from app.queues import DEFAULT_QUEUE, GROUPS, QUEUES, ROUTES
 from app.runtime import Options, install, logs
@@ -61,6 +62,7 @@ def runtime_options(settings: Settings) -> Options:
         max_eta=settings.max_eta,
         socket_timeout=settings.socket_timeout,
         key_prefix=settings.key_prefix,
+        access=access(settings),
         heartbeat_dir=settings.heartbeat_dir,
         reconnect_limit=settings.reconnect_limit,
         beat_lock=settings.beat_lock,

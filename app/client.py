@@ -15,8 +15,20 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from app.config import Settings
+from app.runtime.servers import Access, connect
+
 # What a broker, backend or store that is down, hung, full or read-only raises.
 UNAVAILABLE: tuple[type[Exception], ...] = (OperationalError, RedisError, BackendError, ConnectionError, TimeoutError)
+
+
+def access(settings: Settings) -> Access:
+    """Return what the URLs of `settings` need beside themselves."""
+    return Access(
+        sentinel_master=settings.sentinel_master,
+        sentinel_password=settings.sentinel_password,
+        ca_file=settings.ca_file,
+    )
 
 
 def fail_fast(app: Celery, seconds: float, connections: int) -> None:
@@ -49,10 +61,11 @@ def fail_fast(app: Celery, seconds: float, connections: int) -> None:
     app._backend = backend
 
 
-def redis_client(url: str, seconds: float) -> Redis:
+def redis_client(url: str, access: Access, seconds: float) -> Redis:
     """Return a client whose commands end within `seconds`; redis-py's own default retries for seconds more."""
-    return Redis.from_url(
+    return connect(
         url,
+        access,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
         socket_keepalive=True,

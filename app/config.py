@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from app.queues import GROUPS
 
@@ -50,15 +50,25 @@ def _url(*schemes: str, optional: bool = False) -> tuple[Callable[[str], Any], s
     def parse(text: str) -> str:
         if optional and not text:
             return text
-        for part in text.split(";"):
-            parts = urlsplit(part)
-            if parts.scheme not in schemes or not parts.hostname:
-                raise ValueError
-            _ = parts.port  # raises ValueError when it is not a number
+        parts = [urlsplit(part) for part in text.split(";")]
+        if any(part.scheme not in schemes or not part.hostname for part in parts):
+            raise ValueError
+        _ = [part.port for part in parts]  # raises ValueError when it is not a number
+        if len(parts) > 1 and not _are_sentinels_of_one_server(parts):
+            raise ValueError
         return text
 
     empty = " (or nothing)" if optional else ""
-    return parse, f"a URL that starts with {' or '.join(scheme + '://' for scheme in schemes)} and names a host{empty}"
+    several = ""
+    if "sentinel" in schemes:
+        several = "; several sentinel:// URLs, joined by semicolons, all have the same user, password and database"
+    starts = " or ".join(scheme + "://" for scheme in schemes)
+    return parse, f"a URL that starts with {starts} and names a host{empty}{several}"
+
+
+def _are_sentinels_of_one_server(parts: list[SplitResult]) -> bool:
+    accounts = {(part.username, part.password, part.path.strip("/") or "0") for part in parts}
+    return len(accounts) == 1 and all(part.scheme == "sentinel" for part in parts)
 
 
 def _rate() -> tuple[Callable[[str], Any], str]:
@@ -77,11 +87,20 @@ def _text() -> tuple[Callable[[str], Any], str]:
     return str, "any text"
 
 
+def _file() -> tuple[Callable[[str], Any], str]:
+    def parse(text: str) -> str:
+        if text and not os.access(text, os.R_OK):
+            raise ValueError
+        return text
+
+    return parse, "the path of a readable file (or nothing)"
+
+
 def _setting(name: str, default: str, rule: tuple[Callable[[str], Any], str], secret: bool = False) -> Any:
     return field(metadata={"name": name, "default": default, "parse": rule[0], "allowed": rule[1], "secret": secret})
 
 
-_REDIS = ("redis", "rediss")
+_REDIS = ("redis", "rediss", "sentinel")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +110,12 @@ class Settings:
     broker_url: str = _setting("CELERY_BROKER_URL", "redis://localhost:6379/0", _url(*_REDIS), secret=True)
     result_backend: str = _setting("CELERY_RESULT_BACKEND", "redis://localhost:6379/1", _url(*_REDIS), secret=True)
     # Orders, customers and idempotency keys; a database of their own so that they can move elsewhere.
-    store_url: str = _setting("STORE_URL", "redis://localhost:6379/2", _url("redis", "rediss"), secret=True)
+    store_url: str = _setting("STORE_URL", "redis://localhost:6379/2", _url(*_REDIS), secret=True)
+    # The name under which the Sentinels of a sentinel:// URL know the master, and what they themselves ask for.
+    sentinel_master: str = _setting("CELERY_SENTINEL_MASTER", "", _text())
+    sentinel_password: str = _setting("CELERY_SENTINEL_PASSWORD", "", _text(), secret=True)
+    # Certificate authority of rediss:// servers; empty means those that the system trusts.
+    ca_file: str = _setting("CELERY_BROKER_CA_FILE", "", _file())
     # Prefixes every broker key, so that two installs can share a Redis. Letters, digits, - _ : only.
     key_prefix: str = _setting("CELERY_KEY_PREFIX", "", _text())
     # Empty means a development worker that takes every queue; never run one beside grouped workers.
@@ -137,10 +161,25 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Return the settings that `environment` (default: the process's) describes.
 
-        Raises BadSetting for the first variable that can't be used.
+        Raises BadSetting for the first variable that can't be used, or that another one contradicts.
         """
         environment = os.environ if environment is None else environment
-        return cls(**{item.name: _read(environment, item.metadata) for item in fields(cls)})
+        settings = cls(**{item.name: _read(environment, item.metadata) for item in fields(cls)})
+        settings._refuse_half_an_address()
+        return settings
+
+    def _refuse_half_an_address(self) -> None:
+        urls = (self.broker_url, self.result_backend, self.store_url)
+        if any(url.startswith("sentinel://") for url in urls) and not self.sentinel_master:
+            raise BadSetting(
+                "CELERY_SENTINEL_MASTER is empty, and a URL starts with sentinel://: write the name under which the "
+                "Sentinels know the master (often mymaster)."
+            )
+        if self.ca_file and not any(url.startswith("rediss://") for url in urls):
+            raise BadSetting(
+                f"CELERY_BROKER_CA_FILE is {self.ca_file!r}, and no URL uses TLS: write rediss:// in "
+                "CELERY_BROKER_URL, CELERY_RESULT_BACKEND or STORE_URL, or leave the file out."
+            )
 
     @property
     def soft_time_limit(self) -> int:

@@ -7,6 +7,7 @@ is not repeated, and at most SLOTS requests use Redis at a time while the others
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from fastapi import Body, Depends, FastAPI, Header, HTTPException, Query, Reques
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from app import __version__
@@ -24,11 +26,12 @@ from app.api.middleware import AccessLog, BodyLimit, Overloaded, Slots, bearer
 from app.api.models import Accepted, AcceptedOrder, Cancelled, Mail, NewOrder, Problem, TaskState
 from app.api.tasks import Finished, Tasks, UnknownTask
 from app.celery_app import app as celery_app
-from app.client import UNAVAILABLE, fail_fast, redis_client
+from app.client import UNAVAILABLE, access, fail_fast, redis_client
 from app.config import Settings, settings
 from app.records import Busy, OtherBody, Records
 from app.runtime import logs
 from app.runtime.clients import pooled
+from app.runtime.servers import examine
 from app.store import Store
 
 logger = logging.getLogger(__name__)
@@ -68,7 +71,7 @@ def create(settings: Settings, celery: Celery) -> FastAPI:
     """Return the API for `settings`; it publishes through `celery`, which is made to give up fast. No connection."""
     fail_fast(celery, REDIS_TIMEOUT, SLOTS)
     celery.loader.import_default_modules()
-    client = redis_client(settings.store_url, REDIS_TIMEOUT)
+    client = redis_client(settings.store_url, access(settings), REDIS_TIMEOUT)
     records = Records(client, settings.key_prefix)
     tasks = Tasks(celery, records, Store(client, settings.key_prefix))
 
@@ -80,6 +83,7 @@ def create(settings: Settings, celery: Celery) -> FastAPI:
             logging.getLogger(name).propagate = True
         # It logs the query; AccessLog takes its place.
         logging.getLogger("uvicorn.access").disabled = True
+        await run_in_threadpool(_examine_server, celery)
         yield
 
     api = FastAPI(title="Shop", version=__version__, lifespan=lifespan, redirect_slashes=False)
@@ -145,6 +149,17 @@ def create(settings: Settings, celery: Celery) -> FastAPI:
         return {"status": "ready"}
 
     return api
+
+
+def _examine_server(celery: Celery) -> None:
+    try:
+        with pooled(celery) as broker:
+            examine(broker)
+    except UNAVAILABLE as error:
+        logger.warning("Redis can't be reached yet: %s", error)
+    except SystemExit as refused:
+        # Uvicorn would make a traceback and a code of its own of it; nothing is open yet.
+        os._exit(int(str(refused.code)))
 
 
 def _one_mail(mail: Mail | None, query: dict[str, str | None]) -> Mail:

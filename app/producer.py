@@ -18,7 +18,7 @@ from celery import Celery, Task, states
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from app.celery_app import app
-from app.client import UNAVAILABLE, fail_fast, redis_client
+from app.client import UNAVAILABLE, access, fail_fast, redis_client
 from app.config import settings
 from app.queues import QUEUE_NAMES
 from app.records import Record, Records
@@ -180,7 +180,7 @@ def _eta(text: str) -> datetime:
 def _publish(
     task: Task, count: int, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any], run: Run, quiet: bool
 ) -> None:
-    records = Records(redis_client(settings.store_url, REDIS_TIMEOUT), settings.key_prefix)
+    records = Records(redis_client(settings.store_url, access(settings), REDIS_TIMEOUT), settings.key_prefix)
     began = time.monotonic()
     with (
         click.progressbar(length=count, label="Publishing", file=sys.stderr, hidden=_hidden(quiet)) as bar,

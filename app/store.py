@@ -21,7 +21,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from app import client
 from app.config import settings
+from app.runtime import servers
+from app.runtime.servers import Access
 
 DAY = 86400
 # A mail may be repeated by whatever brings its message back, and the longest eta a producer may ask for is 31 days.
@@ -360,14 +363,16 @@ class Store:
         return [json.loads(text) for text in _texts(self.redis.zrange(self.keys.runs(name), 0, -1))]
 
 
-def connect(url: str, prefix: str = "", *, repeats: int = 0) -> Store:
-    """Return a store on the Redis at `url`, where each command ends within TIMEOUT seconds. Connects on first use.
+def connect(url: str, prefix: str = "", *, access: Access | None = None, repeats: int = 0) -> Store:
+    """Return a store on the Redis that `url` and `access` name. Connects on first use.
 
-    A command that gets no answer is repeated up to `repeats` times, PAUSE seconds apart, then raises.
+    Each command ends within TIMEOUT seconds. One that gets no answer is repeated up to `repeats` times, PAUSE seconds
+    apart, then raises.
     """
     retry = Retry(ConstantBackoff(PAUSE), repeats, supported_errors=(RedisConnectionError, RedisTimeoutError))
-    client = Redis.from_url(
+    redis = servers.connect(
         url,
+        access or Access(),
         socket_timeout=TIMEOUT,
         socket_connect_timeout=TIMEOUT,
         socket_keepalive=True,
@@ -375,7 +380,7 @@ def connect(url: str, prefix: str = "", *, repeats: int = 0) -> Store:
         # redis-py's own default (three repeats with backoff) is too long for some callers and too short for others.
         retry=retry,
     )
-    return Store(client, prefix)
+    return Store(redis, prefix)
 
 
 _stores: dict[tuple[int, bool], Store] = {}
@@ -391,7 +396,8 @@ def store(*, patient: bool = True) -> Store:
     key = (os.getpid(), patient)
     if key not in _stores:
         repeats = REPEATS if patient else 0
-        _stores[key] = connect(settings.store_url, settings.key_prefix, repeats=repeats)
+        way = client.access(settings)
+        _stores[key] = connect(settings.store_url, settings.key_prefix, access=way, repeats=repeats)
     return _stores[key]
 
 

@@ -10,27 +10,27 @@ from typing import Any
 from celery import Celery
 from celery.signals import before_task_publish, worker_init
 
-from app.runtime import limits, options, transport
+from app.runtime import limits, options, servers, transport
 from app.runtime.options import Options
+from app.runtime.servers import Access
 from app.runtime.steps import consumer_step
 
-__all__ = ["Options", "install"]
+__all__ = ["Access", "Options", "install"]
 
 
 def install(app: Celery, choice: Options | None = None) -> None:
     """Make `app` operable as `choice` says (default: `Options()`); call it once, before tasks are sent or run.
 
     Sets the delivery settings, uses the leased transport for Redis URLs, hooks into the worker's consumer, and checks
-    limits. Makes no connection. `app.conf.broker_url` must be set. Raises ValueError when the broker is not Redis.
+    limits. Makes no connection. `app.conf.broker_url` must be set. Raises ValueError when it names no Redis.
     """
     choice = choice or Options()
-    broker_url = app.conf.broker_url
-    if not str(broker_url).startswith(("redis://", "rediss://")):
-        raise ValueError("the runtime needs a Redis broker: set broker_url to redis:// or rediss://")
+    servers.check(str(app.conf.broker_url), choice.access)
     transport.register()
     if app.conf.task_time_limit is None:
         app.conf.task_time_limit = choice.time_limit
     app.conf.update(options.settings(choice, app))
+    app.redbeat_redis = options.schedule_client(choice, app)
     app.Task.default_retry_delay = choice.retry_delay
     limits.refuse_far_eta(app, choice.max_eta)
     before_task_publish.connect(limits.stamp)

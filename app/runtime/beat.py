@@ -7,6 +7,7 @@ moves the last run only after the publish, and shows a sign of life at every tur
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from contextlib import suppress
@@ -23,6 +24,7 @@ from redis.lock import Lock
 
 from app.runtime.guard import ONCE
 from app.runtime.heartbeat import TICK
+from app.runtime.servers import advice, examine
 
 logger = get_logger("celery.beat")
 
@@ -43,7 +45,8 @@ class Scheduler(RedBeatScheduler):
         folder = app.conf.runtime.heartbeat_dir
         self._tick_file = Path(folder) / TICK if folder else None
         self._extended_at = 0.0
-        self._set_up = False
+        self._set_up = self._examined = False
+        self._said = ""
         super().__init__(app, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -53,6 +56,7 @@ class Scheduler(RedBeatScheduler):
         """Publish what is due if the lock is ours; return the seconds until the next turn."""
         self._show_life()
         try:
+            self._examine_server()
             if not self._own_lock():
                 return RETRY
             if not self._set_up:
@@ -60,9 +64,25 @@ class Scheduler(RedBeatScheduler):
                 self._set_up = True
             waits = [self._turn(entry) for entry in self.schedule.values()]
         except OUTAGE as error:
-            logger.warning("beat: Redis can't be used, trying again in %.0f s: %s", RETRY, error)
+            self._say(f"beat: Redis can't be used, trying again every {RETRY:.0f} s. {advice(error)} ({error})")
             return RETRY
+        self._say("")
         return float(min([*waits, self.max_interval]))
+
+    def _examine_server(self) -> None:
+        if self._examined:
+            return
+        try:
+            examine(get_redis(self.app))
+        except SystemExit as refused:
+            # Celery's beat takes it for the wish to end well, with code 0; there is nothing yet to put in order.
+            os._exit(int(str(refused.code)))
+        self._examined = True
+
+    def _say(self, sentence: str) -> None:
+        if sentence and sentence != self._said:
+            logger.warning(sentence)
+        self._said = sentence
 
     def _turn(self, entry: ScheduleEntry) -> float:
         try:

@@ -26,7 +26,7 @@ def dedicated(app: Celery, timeout: float) -> Redis:
     }
     connection = app.connection_for_read(transport_options=options)
     try:
-        client = _client(connection)
+        client = client_of(connection)
     except OperationalError as error:
         raise ConnectionError(str(error)) from error
     # The pool belongs to the channel, and the channel to the connection: they live as long as the client.
@@ -38,9 +38,10 @@ def dedicated(app: Celery, timeout: float) -> Redis:
 def pooled(app: Celery) -> Iterator[Redis]:
     """Yield a client on one of the application's pooled connections, with the application's own timeouts."""
     with app.pool.acquire(block=True) as connection:
-        yield _client(connection)
+        yield client_of(connection)
 
 
-def _client(connection: Connection) -> Redis:
+def client_of(connection: Connection) -> Redis:
+    """Return a client on the connections of `connection`. Raises kombu's errors when it can't be established."""
     # A plain client: kombu's own prefixes only the commands that kombu uses. `Keys` has the prefix.
     return Redis(connection_pool=connection.default_channel.pool)

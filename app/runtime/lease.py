@@ -219,7 +219,8 @@ class Keeper(threading.Thread):
         """End the thread, after one more try to settle what has ended."""
         self._ending.set()
         ledger.wake.set()
-        self.join(timeout=2)
+        if self.ident is not None:  # a worker may be stopped before its first connection
+            self.join(timeout=2)
         if ledger.unsettled():
             with suppress(RedisError, OSError):
                 self._client = dedicated(self.app, timeout=2)

@@ -5,12 +5,15 @@ Sources of the measured facts: the project's reliability notes; the tests under 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from celery import Celery
+from redis import Redis
 
+from app.runtime import servers
 from app.runtime.keys import EVERY_QUEUE, Keys
+from app.runtime.servers import Access
 
 # Kombu's priority lists multiply every queue by four; one list keeps LLEN exact and names printable.
 PRIORITY_STEPS = [0]
@@ -29,6 +32,7 @@ class Options:
     socket_timeout: bound of one Redis command; None leaves it unbounded, and a half-open connection then hangs
         the worker until its heartbeat goes stale (only to show that in a test).
     key_prefix: put before every broker key.
+    access: what broker, backend and schedule need beyond their URLs: the Sentinels' master, a certificate authority.
     heartbeat_dir: folder of the heartbeat files; empty means none.
     heartbeat_tolerance: the event loop may be silent this long before the worker counts as dead.
     reconnect_limit: reconnecting may take this long while Redis answers others, then the worker counts as dead.
@@ -47,6 +51,7 @@ class Options:
     max_eta: int = 86400
     socket_timeout: float | None = 10.0
     key_prefix: str = ""
+    access: Access = field(default_factory=Access)
     heartbeat_dir: str = ""
     heartbeat_tolerance: float = 20.0
     reconnect_limit: float = 300.0
@@ -88,10 +93,25 @@ def transport_options(options: Options) -> dict[str, Any]:
     }
 
 
+def schedule_client(options: Options, app: Celery) -> Redis:
+    """Return RedBeat's client; it connects on its first command."""
+    # Shorter than the lock, so that a hung Redis is noticed while the lock is still ours.
+    timeouts = {"socket_timeout": 5, "socket_connect_timeout": 5, "socket_keepalive": True}
+    return servers.connect(str(app.conf.broker_url), options.access, decode_responses=True, **timeouts)
+
+
 def settings(options: Options, app: Celery) -> dict[str, Any]:
     """Return the Celery settings that `options` ask for; transport options of `app` that they don't name stay."""
+    access, broker, backend = options.access, str(app.conf.broker_url), str(app.conf.result_backend or "")
     return {
-        "broker_transport_options": {**(app.conf.broker_transport_options or {}), **transport_options(options)},
+        "broker_transport_options": {
+            **(app.conf.broker_transport_options or {}),
+            **transport_options(options),
+            **servers.broker_options(broker, access),
+        },
+        # What a URL itself says about TLS wins over these.
+        **({"broker_use_ssl": servers.tls(broker, access)} if servers.tls(broker, access) else {}),
+        **({"redis_backend_use_ssl": servers.tls(backend, access)} if servers.tls(backend, access) else {}),
         # Pods start in any order.
         "broker_connection_retry_on_startup": True,
         # The default of 100 ends the worker after 46 min of outage.
@@ -121,6 +141,7 @@ def settings(options: Options, app: Celery) -> dict[str, Any]:
         "result_backend_transport_options": {
             **(app.conf.result_backend_transport_options or {}),
             "global_keyprefix": options.key_prefix,
+            **servers.backend_options(backend, access),
         },
         # A finished task must not fail because an idle connection to the backend was cut.
         "result_backend_always_retry": True,
@@ -135,9 +156,9 @@ def settings(options: Options, app: Celery) -> dict[str, Any]:
         "beat_scheduler": "app.runtime.beat:Scheduler",
         # A third at most: an idle beat must wake up to keep its lock.
         "beat_max_loop_interval": min(options.beat_loop, options.beat_lock / 3),
-        "redbeat_redis_url": app.conf.broker_url,
+        # Only shown: `install` gives RedBeat its client. Celery masks no password in settings that it doesn't know.
+        "redbeat_redis_url": servers.without_password(broker),
+        "redbeat_redis_options": {},
         "redbeat_key_prefix": f"{options.key_prefix}redbeat:",
-        # Shorter than the lock, so that a hung Redis is noticed while the lock is still ours.
-        "redbeat_redis_options": {"socket_timeout": 5, "socket_connect_timeout": 5, "socket_keepalive": True},
         "redbeat_lock_timeout": options.beat_lock,
     }

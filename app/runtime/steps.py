@@ -10,6 +10,8 @@ from celery import Celery, bootsteps
 from celery.signals import worker_shutdown, worker_shutting_down
 from celery.worker.consumer import Tasks
 
+from app.runtime import servers
+from app.runtime.clients import client_of
 from app.runtime.guard import Guard
 from app.runtime.heartbeat import INTERVAL, Heartbeat
 from app.runtime.keys import EVERY_QUEUE
@@ -38,8 +40,10 @@ def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
             self.keeper = Keeper(app, options, group)
             self.heartbeat = Heartbeat(app, options) if options.heartbeat_dir else None
             self._paused_here: set[str] = set()
+            self._examined = False
             Guard(app, options, group).install(consumer)
             self._watch_connection(consumer)
+            self._examine_server(consumer)
             worker_shutdown.connect(self._settle, weak=False)
             if self.heartbeat is not None:
                 worker_shutting_down.connect(self.heartbeat.leave, weak=False)
@@ -60,6 +64,19 @@ def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
             if self.heartbeat is not None:
                 self.heartbeat.connected(consumer)
                 consumer.timer.call_repeatedly(INTERVAL, self.heartbeat.tick)
+
+        def _examine_server(self, consumer: Any) -> None:
+            connect = consumer.connect
+
+            def examined() -> Any:
+                connection = connect()
+                if not self._examined:
+                    servers.examine(client_of(connection))
+                    self._examined = True
+                return connection
+
+            # Before the first key is touched: a Redis Cluster answers some with MOVED, and Celery would try for ever.
+            consumer.connect = examined
 
         def _watch_connection(self, consumer: Any) -> None:
             for name in ("on_connection_error_after_connected", "on_connection_error_before_connected"):

@@ -4,7 +4,7 @@ The stock transport gives back what it held as soon as its connection breaks, ru
 for lapsed messages at once after an outage, before the others could renew. Both start a running task twice.
 This transport keeps what runs, and sweeps only after a whole lease of undisturbed connection.
 
-Used through the ordinary `redis://` and `rediss://` URLs once `register` was called. What it needs of
+Used through the ordinary `redis://`, `rediss://` and `sentinel://` URLs once `register` was called. What it needs of
 kombu's insides (`QoS._delivered`, `_flush`, `_quick_ack`, `restore_by_tag`, `Channel._create_client`) is held by
 `tests/contract/test_kombu_internals.py`.
 """
@@ -17,11 +17,16 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from celery.utils.log import get_logger
 from kombu import transport as registry
 from kombu.transport import redis
-from redis import Redis
+from redis import ConnectionPool, Redis
+from redis.exceptions import RedisError
 
+from app.runtime import servers
 from app.runtime.lease import ledger, mark_done
+
+logger = get_logger(__name__)
 
 
 class QoS(redis.QoS):
@@ -90,6 +95,22 @@ class Channel(redis.Channel):
 
     QoS = QoS
     _kept_client: Any = None
+    # What was last said about a connection that failed; reconnecting fails every few seconds for the same reason.
+    _said = ""
+
+    def __init__(self, connection: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(connection, *args, **kwargs)
+        except (RedisError, OSError) as error:
+            self._say(f"{servers.advice(error)} ({connection.client.as_uri()}: {error})")
+            raise
+        self._say("")
+
+    @staticmethod
+    def _say(sentence: str) -> None:
+        if sentence and sentence != Channel._said:
+            logger.error(sentence)
+        Channel._said = sentence
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
@@ -108,10 +129,14 @@ class Channel(redis.Channel):
     def _after_fork(self) -> None:
         # A thread of the parent may have held a lock at the fork; in the child nobody would ever free it, and the
         # child would hang before its first task (seen once in several starts).
-        for pool in (self._pool, self._async_pool):
-            if pool is not None:
-                pool._lock, pool._fork_lock = threading.RLock(), threading.Lock()
+        for pool in self._pools():
+            pool._lock, pool._fork_lock = threading.RLock(), threading.Lock()  # type: ignore[assignment]
         super()._after_fork()
+
+    def _pools(self) -> list[ConnectionPool]:
+        managers = [manager for manager in (self._sentinel_manager, self._async_sentinel_manager) if manager]
+        sentinels = [client.connection_pool for manager in managers for client in manager.sentinels]
+        return [pool for pool in (self._pool, self._async_pool, *sentinels) if pool is not None]
 
     def _disconnect_pools(self) -> None:
         self._kept_client = None
@@ -123,6 +148,24 @@ class Transport(redis.Transport):
     """`redis://` and `rediss://` with leases."""
 
     Channel = Channel
+
+
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """A channel to the master that Sentinels name."""
+
+    def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:
+        pool = super()._sentinel_managed_pool(asynchronous)
+        for sentinel in pool.sentinel_manager.sentinels:
+            # The next Sentinel answers sooner than this one after pauses of seconds.
+            sentinel.set_retry(servers.once())
+        return pool
+
+
+class SentinelTransport(Transport, redis.SentinelTransport):
+    """`sentinel://` with leases."""
+
+    Channel = SentinelChannel
+    default_port = redis.SentinelTransport.default_port
 
 
 def abandon(message: Any, forgiven: bool) -> None:
@@ -138,9 +181,9 @@ def abandon(message: Any, forgiven: bool) -> None:
 
 def register() -> None:
     """Make kombu use this transport for Redis URLs in this process."""
-    for alias in ("redis", "rediss"):
-        registry.TRANSPORT_ALIASES[alias] = f"{__name__}:{Transport.__name__}"
+    for alias, transport in (("redis", Transport), ("rediss", Transport), ("sentinel", SentinelTransport)):
+        registry.TRANSPORT_ALIASES[alias] = f"{__name__}:{transport.__name__}"
         registry._transport_cache.pop(alias, None)
 
 
-__all__ = ["Channel", "QoS", "Transport", "abandon", "register"]
+__all__ = ["Channel", "QoS", "SentinelChannel", "SentinelTransport", "Transport", "abandon", "register"]
