@@ -142,5 +142,5 @@ celery.brokerMaxmemoryMiB: what Redis may fill with data, whole MiB.
 Params: the root context.
 */}}
 {{- define "celery.brokerMaxmemoryMiB" -}}
-{{- div (mul (include "celery.mebibytes" .Values.broker.resources.limits.memory | int) (.Values.broker.maxmemoryPercent | int)) 100 -}}
+{{- div (mul (include "celery.mebibytes" ((.Values.broker.resources.limits).memory | default "0") | int) (.Values.broker.maxmemoryPercent | int)) 100 -}}
 {{- end -}}

@@ -16,6 +16,9 @@ Params: the root context.
 {{- if and $component.ingress.enabled (not $component.ingress.host) }}
 - {{ $name }}.ingress is enabled without a host: write {{ $name }}.ingress.host, e.g. {{ $name }}.example.com.
 {{- end }}
+{{- if and $component.service.nodePort (eq $component.service.type "ClusterIP") }}
+- {{ $name }}.service.nodePort is set and its type is ClusterIP, which has none: write {{ $name }}.service.type: NodePort, or leave nodePort null.
+{{- end }}
 {{- if and $component.httpRoute.enabled (not $component.httpRoute.parentRefs) }}
 - {{ $name }}.httpRoute is enabled without a gateway: write {{ $name }}.httpRoute.parentRefs, e.g. [{name: public, namespace: gateways}].
 {{- end }}
@@ -28,6 +31,10 @@ Params: the root context.
 {{- end }}
 {{- end -}}
 
+{{/*
+celery.brokerProblems, celery.groupProblems: those of the broker and of the worker groups.
+Params: the root context.
+*/}}
 {{- define "celery.brokerProblems" -}}
 {{- $broker := .Values.broker }}
 {{- $external := $broker.external }}
@@ -38,7 +45,7 @@ Params: the root context.
 - broker.external has a host and Sentinels: keep host for one Redis, or sentinel for several with failover.
 {{- end }}
 {{- if ne (empty $external.sentinel.hosts) (empty $external.sentinel.masterName) }}
-- broker.external.sentinel needs both masterName and hosts, e.g. {masterName: mymaster, hosts: ["sentinel-0:26379"]}.
+- broker.external.sentinel needs both masterName and hosts: write e.g. {masterName: mymaster, hosts: ["sentinel-0:26379"]}.
 {{- end }}
 {{- if and $external.sentinel.hosts $external.tls }}
 - broker.external.tls with Sentinels is not supported: write tls: false, or use one TLS endpoint as host.
@@ -59,9 +66,12 @@ Params: the root context.
 - broker.keyPrefix needs an application that installs the runtime, another one doesn't know it: write app.runtime: installed, or leave it empty.
 {{- end }}
 {{- if not (include "celery.brokerIsExternal" .) }}
-{{- if not $broker.resources.limits.memory }}
+{{- if not (or $broker.image.tag $broker.image.digest) }}
+- broker.image has neither a tag nor a digest, and the newest would be pulled: write broker.image.tag, e.g. 7.2.11-bookworm.
+{{- end }}
+{{- if not ($broker.resources.limits).memory }}
 - broker.resources.limits.memory is missing, and Redis' maxmemory is derived from it: write e.g. 512Mi.
-{{- else if gt (include "celery.mebibytes" ($broker.resources.requests.memory | default "0") | int) (include "celery.mebibytes" $broker.resources.limits.memory | int) }}
+{{- else if gt (include "celery.mebibytes" (($broker.resources.requests).memory | default "0") | int) (include "celery.mebibytes" $broker.resources.limits.memory | int) }}
 - broker.resources.requests.memory is above the limit: lower it to {{ $broker.resources.limits.memory }} or less.
 {{- end }}
 {{- if and (ne $broker.server "redis-server") (eq $broker.image.repository "redis") }}
