@@ -190,7 +190,7 @@ def _end(processes: list[psutil.Process]) -> None:
 def _unmount() -> None:
     places = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for place in sorted(places, reverse=True):
-        if place.startswith((f"{state()}/", f"{data()}/")):
+        if f"{place}/".startswith((f"{state()}/", f"{data()}/")):
             subprocess.run(["umount", "--lazy", place], capture_output=True)
 
 
