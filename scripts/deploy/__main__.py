@@ -154,6 +154,10 @@ def _restarts(kube: Kube) -> dict[str, int]:
     return counts
 
 
+def _tell(text: str) -> None:
+    print(text, flush=True)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.deploy",
@@ -181,7 +185,7 @@ VERBS = {"up": up, "down": down, "smoke": smoke, "status": status}
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_args(argv)
-    tell: Tell = (lambda _: None) if options.json else print
+    tell: Tell = (lambda _: None) if options.json else _tell
     try:
         chosen = environments.load(options.env, options.context, options.namespace, options.release, options.values)
         return VERBS[options.verb](chosen, options, tell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from scripts.cluster.refused import Refused
@@ -40,20 +41,26 @@ def uninstall(kube: Kube) -> bool:
 
 def is_installed(kube: Kube) -> bool:
     """Return whether Helm knows the release."""
-    listed = kube.helm("list", "--all", "--short", "--filter", f"^{re.escape(kube.environment.release)}$")
-    return bool(listed.strip())
+    return _status(kube) != ""
+
+
+def _status(kube: Kube) -> str:
+    """Return what Helm calls the release's state, empty when there is none."""
+    try:
+        return str(json.loads(kube.helm("status", kube.environment.release, "--output", "json"))["info"]["status"])
+    except Refused as refused:
+        if "not found" in str(refused):
+            return ""
+        raise
 
 
 def _free_a_broken_release(kube: Kube) -> None:
     # A Helm that was killed leaves its release pending, and every later one refuses to touch it.
-    if not is_installed(kube):
-        return
-    status = kube.helm("status", kube.environment.release, "--output", "json")
-    pending = re.search(r'"status":\s*"(pending-[a-z]+)"', status)
-    if pending and pending[1] != "pending-install":
-        kube.helm("rollback", kube.environment.release)
-    elif pending:
+    status = _status(kube)
+    if status == "pending-install":
         kube.helm("uninstall", kube.environment.release)
+    elif status.startswith("pending-"):
+        kube.helm("rollback", kube.environment.release)
 
 
 def _explained(said: str) -> str:
