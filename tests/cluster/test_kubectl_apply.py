@@ -45,7 +45,7 @@ def test_a_task_goes_through_every_queue(applied: tuple[Kube, Path]) -> None:
     kube, _ = applied
     code = (
         "import json; from app.celery_app import app; from app.queues import QUEUE_NAMES; "
-        "sent = [app.send_task('celery.accumulate', [name], queue=name) for name in QUEUE_NAMES]; "
+        "sent = [app.send_task('celery.accumulate', [name], {'index': 0}, queue=name) for name in QUEUE_NAMES]; "
         "print(json.dumps([each.get(timeout=60) for each in sent]))"
     )
     answer = kube.kubectl("exec", "deployment/celery-beat", "--", "python", "-c", code)

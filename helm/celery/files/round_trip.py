@@ -1,7 +1,7 @@
 """`helm test`: a task through every queue, beat's last tick, and the health of Flower and the API.
 
 Usage: round_trip.py APP SECONDS GROUP=QUEUE[,QUEUE] ... [--beat] [--get URL ...]. Ends with 1 and names what failed.
-The task is celery.accumulate, which every Celery application has and which returns its argument.
+The task is celery.accumulate, which every Celery application has and which returns one of its arguments.
 """
 
 import argparse
@@ -15,7 +15,10 @@ from celery.app.utils import find_app
 def through_queues(app, queues, seconds):
     """Yield (name, failure or None) for each queue, by group."""
     deadline = time.monotonic() + seconds
-    sent = [(group, queue, app.send_task("celery.accumulate", [queue], queue=queue)) for group, queue in queues]
+    sent = [
+        (group, queue, app.send_task("celery.accumulate", [queue], {"index": 0}, queue=queue))
+        for group, queue in queues
+    ]
     for group, queue, result in sent:
         name = f"queue {queue} of group {group}"
         try:
