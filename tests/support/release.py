@@ -75,13 +75,13 @@ class Release:
         self.until(lambda: _answers(client, "/healthcheck"), 30, "Flower answers")
         return client
 
-    def run(self, *command: str, code: int = 0, within: float = 90) -> str:
-        """Run `python COMMAND` to its end, expect its exit `code`, and return what it printed on stdout."""
+    def run(self, *command: str, code: int = 0, within: float = 90, shown: str = "stdout") -> str:
+        """Run `python COMMAND` to its end, expect its exit `code`, and return what it printed on stdout or stderr."""
         done = subprocess.run(
             [sys.executable, *command], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=within
         )
         assert done.returncode == code, f"{done.returncode}: {done.stdout[-1000:]} {done.stderr[-3000:]}"
-        return done.stdout
+        return done.stderr if shown == "stderr" else done.stdout
 
     def ready(self, name: str) -> bool:
         """Return whether the worker `name` shows that it takes work."""
