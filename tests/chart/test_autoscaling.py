@@ -19,7 +19,8 @@ def scaled(group: str = "email", **autoscaling: Any) -> Objects:
 
 def test_no_workload_has_both_replicas_and_an_autoscaler(objects: Objects) -> None:
     targets = [
-        thing["spec"]["scaleTargetRef"]["name"] for thing in objects.of("HorizontalPodAutoscaler", "ScaledObject").values()
+        thing["spec"]["scaleTargetRef"]["name"]
+        for thing in objects.of("HorizontalPodAutoscaler", "ScaledObject").values()
     ]
     assert len(targets) == len(set(targets)), "two autoscalers of one workload"
     for name, workload in objects.workloads.items():
@@ -47,7 +48,10 @@ def test_an_engine_brings_its_own_objects_and_no_others() -> None:
 
 def test_workers_come_at_once_and_go_slowly(everything: Objects) -> None:
     behaviors = [
-        *(thing["spec"]["advanced"]["horizontalPodAutoscalerConfig"] for thing in everything.of("ScaledObject").values()),
+        *(
+            thing["spec"]["advanced"]["horizontalPodAutoscalerConfig"]
+            for thing in everything.of("ScaledObject").values()
+        ),
         everything["HorizontalPodAutoscaler", f"{PREFIX}-worker-high"]["spec"],
     ]
     for item in behaviors:
@@ -57,9 +61,7 @@ def test_workers_come_at_once_and_go_slowly(everything: Objects) -> None:
 
 
 def test_work_is_what_waits_in_each_queue_and_what_runs() -> None:
-    objects = render(
-        {"workers": {"groups": {"two": {"queues": ["mail", "push"], "autoscaling": {"engine": "keda"}}}}}
-    )
+    objects = render({"workers": {"groups": {"two": {"queues": ["mail", "push"], "autoscaling": {"engine": "keda"}}}}})
     spec = objects["ScaledObject", f"{PREFIX}-worker-two"]["spec"]
     triggers = {trigger["name"]: trigger for trigger in spec["triggers"]}
     keys = {name: trigger["metadata"]["listName"] for name, trigger in triggers.items()}

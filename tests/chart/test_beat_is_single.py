@@ -26,7 +26,8 @@ def test_replicas_are_no_setting() -> None:
 
 def test_no_autoscaler_and_no_budget_has_to_do_with_it(objects: Objects) -> None:
     scaled = {
-        thing["spec"]["scaleTargetRef"]["name"] for thing in objects.of("HorizontalPodAutoscaler", "ScaledObject").values()
+        thing["spec"]["scaleTargetRef"]["name"]
+        for thing in objects.of("HorizontalPodAutoscaler", "ScaledObject").values()
     }
     assert BEAT not in scaled
     assert BEAT not in objects.of("PodDisruptionBudget")

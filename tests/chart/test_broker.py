@@ -81,9 +81,10 @@ def test_the_users_may_touch_the_releases_keys_and_no_others() -> None:
         "shop:celery-task*",
     }
     assert "user default off" in users
-    assert "shop:/3.celery.pidbox" in broker(keyPrefix="shop:", databases={"broker": 3})["ConfigMap", BROKER]["data"][
-        "users.acl"
-    ]
+    assert (
+        "shop:/3.celery.pidbox"
+        in broker(keyPrefix="shop:", databases={"broker": 3})["ConfigMap", BROKER]["data"]["users.acl"]
+    )
 
 
 def test_the_applications_urls_name_the_broker_and_not_its_password() -> None:

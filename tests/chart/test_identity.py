@@ -77,7 +77,9 @@ def test_pods_carry_neither_the_charts_nor_the_applications_version(objects: Obj
     for name, workload in objects.workloads.items():
         labels = workload["spec"]["template"]["metadata"]["labels"]
         assert not {"helm.sh/chart", "app.kubernetes.io/version", "app.kubernetes.io/managed-by"} & set(labels), name
-        assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(workload["spec"]["selector"]["matchLabels"]), name
+        assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(workload["spec"]["selector"]["matchLabels"]), (
+            name
+        )
 
 
 def test_a_workloads_selector_matches_its_own_pods_and_no_others(objects: Objects) -> None:

@@ -36,9 +36,7 @@ def test_every_sentence_of_the_checks_is_said_to_somebody(sentence: str) -> None
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_every_sentence_says_what_to_write_instead(sentence: str) -> None:
     assert sentence.endswith((".", "{{ $name }}]."))
-    what, colon, instead = sentence.rpartition(": ")
-    assert colon, "no way out"
-    assert re.search(r"\b(write|set|keep|lower|raise|take|make|swap)\b", sentence[sentence.index(": ") :])
+    assert re.search(r": .*\b(write|set|keep|lower|raise|take|make|swap)\b", sentence)
 
 
 def test_all_problems_are_told_at_once() -> None:

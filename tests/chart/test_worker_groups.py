@@ -71,7 +71,9 @@ def test_maps_merge_and_lists_replace() -> None:
         {
             "workers": {
                 "defaults": {"nodeSelector": {"zone": "1"}, "env": {"A": "1"}, "tolerations": tolerations["a"]},
-                "groups": {"email": {"nodeSelector": {"disk": "ssd"}, "env": {"B": "2"}, "tolerations": tolerations["b"]}},
+                "groups": {
+                    "email": {"nodeSelector": {"disk": "ssd"}, "env": {"B": "2"}, "tolerations": tolerations["b"]}
+                },
             }
         }
     )

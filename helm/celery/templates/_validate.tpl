@@ -99,7 +99,7 @@ Params: the root context.
 {{- if and (eq $group.pool "solo") (gt ($group.concurrency | int) 1) }}
 - {{ $where }}.concurrency is {{ $group.concurrency }} and its pool solo, which runs one task at a time: write concurrency: 1 and more replicas.
 {{- end }}
-{{- with $group.resources.limits.memory }}
+{{- with ($group.resources.limits).memory }}
 {{- $need := include "celery.workerMemoryMiB" $group | int }}
 {{- if lt (include "celery.mebibytes" . | int) $need }}
 - {{ $where }}.resources.limits.memory is {{ . }}, and {{ $group.concurrency }} slots of pool {{ $group.pool }} need at least {{ $need }}Mi: raise it, or lower concurrency.
