@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from scripts.ports import free_port
 from tests.conftest import ROOT
 from tests.support.cluster import Cluster, Release
 
 NAME = "celery-test"
+# The same in each run, since a cluster that was kept is made for its ports; not those of a cluster of yours.
+PORTS = {"CLUSTER_API_PORT": "18000", "CLUSTER_FLOWER_PORT": "15555"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,8 +36,7 @@ def shell() -> dict[str, str]:
     """The environment for the project's commands, so that they mean the cluster of the tests."""
     if os.environ.get("CLUSTER_CONTEXT"):
         return dict(os.environ)
-    ports = {name: str(free_port()) for name in ("CLUSTER_API_PORT", "CLUSTER_FLOWER_PORT")}
-    return {**os.environ, "CLUSTER_NAME": NAME, **ports}
+    return {**PORTS, **os.environ, "CLUSTER_NAME": NAME}
 
 
 @pytest.fixture(scope="session")
