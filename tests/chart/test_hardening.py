@@ -61,7 +61,7 @@ def test_every_image_has_a_tag_or_a_digest_and_none_is_latest(objects: Objects) 
 
 
 def test_every_long_running_container_shows_whether_it_lives_and_takes_work(objects: Objects) -> None:
-    """Without the runtime nothing touches the heartbeat files: such an application has probes at Flower and API only."""
+    """Without the runtime nothing touches the heartbeat files: such an application is probed at Flower and API only."""
 
     def law(container: dict[str, Any]) -> bool:
         plain = container["command"][0] == "celery" and "flower" not in container["command"]
