@@ -23,10 +23,13 @@ class Kube:
         self.command = (str(toolbox.find("kubectl")), "--context", environment.context, *scope)
         self._helm = (str(toolbox.find("helm")), "--kube-context", environment.context, *scope)
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """Return what kubectl prints. Raises Refused with what it says when it fails."""
-        command = [*self.command, f"--request-timeout={ANSWERS_WITHIN}s", *arguments]
-        return _answer(command, stdin, 6 * ANSWERS_WITHIN)
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 0) -> str:
+        """Return what kubectl prints. Raises Refused with what it says when it fails.
+
+        `timeout`: seconds for verbs that wait; without it each request has ANSWERS_WITHIN.
+        """
+        bound = () if timeout else (f"--request-timeout={ANSWERS_WITHIN}s",)
+        return _answer([*self.command, *bound, *arguments], stdin, timeout or 6 * ANSWERS_WITHIN)
 
     def json(self, *arguments: str) -> Any:
         """Return kubectl's answer as an object. Raises Refused."""

@@ -35,7 +35,15 @@ def uninstall(kube: Kube) -> bool:
     """Take the release away, wait until its pods are gone, and return whether there was one. Volumes stay."""
     if not is_installed(kube):
         return False
-    kube.helm("uninstall", kube.environment.release, "--wait", "--timeout", "15m", timeout=960)
+    # Helm would end broker and workers at the same time, and a task that runs to its end could not say so any more.
+    running = kube.items("deployments")
+    seconds = 60 + max(
+        (item["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] for item in running), default=0
+    )
+    names = [f"deployment/{item['metadata']['name']}" for item in running]
+    if names:
+        kube.kubectl("delete", *names, "--cascade=foreground", f"--timeout={seconds}s", timeout=seconds + 20)
+    kube.helm("uninstall", kube.environment.release, "--wait", "--cascade", "foreground", "--timeout", "5m")
     return True
 
 

@@ -126,7 +126,7 @@ class Release:
 
     def execute(self, pod: str, *command: str) -> str:
         """Return what a command prints in a pod's first container. Raises Refused when it fails."""
-        return self.kube.kubectl("exec", pod, "--", *command)
+        return self.kube.kubectl("exec", pod, "--", *command, timeout=150)
 
     def python(self, code: str) -> Any:
         """Return what Python prints as JSON in the producer's pod, which knows the application and its broker."""
@@ -194,7 +194,7 @@ class Release:
         spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] != "scripts"]
         self.kube.kubectl("delete", "pod", self.producer, "--ignore-not-found", "--grace-period=0", "--force")
         self.kube.kubectl("create", "--filename", "-", stdin=json.dumps(pod))
-        self.kube.kubectl("wait", "--for=condition=Ready", f"pod/{self.producer}", "--timeout=60s")
+        self.kube.kubectl("wait", "--for=condition=Ready", f"pod/{self.producer}", "--timeout=60s", timeout=70)
 
     def _with_hooks(self) -> list[dict[str, Any]]:
         text = self.kube.helm("template", self.name, str(CHART), *self.options())
