@@ -6,6 +6,7 @@ joined by semicolons, each with the same user, password and database).
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +54,8 @@ def check(url: str, access: Access) -> None:
 def connect(url: str, access: Access, **options: Any) -> Redis:
     """Return a client of the server that `url` names, with redis-py's `options`; it connects on its first command."""
     if not _behind_sentinels(url):
+        # Celery writes CERT_REQUIRED where redis-py knows only required.
+        url = re.sub(r"(?<=ssl_cert_reqs=)CERT_(\w+)", lambda word: word[1].lower(), url)
         return Redis.from_url(url, **tls(url, access), **options)
     parts = _parts(url)
     username, password, database = _account(parts[0])

@@ -78,9 +78,12 @@ def test_every_process_works_with_a_certificate_authority_of_its_own(
     one.until(lambda: flower.get("/api/queues/length").json()["active_queues"], 20, "Flower sees the queues")
 
 
-def test_the_url_may_name_the_authority_itself(release: Callable[..., Release], tmp_path: Path) -> None:
-    one = release(query=f"?ssl_cert_reqs=required&ssl_ca_certs={tmp_path / 'ca.crt'}")
+@pytest.mark.parametrize("word", ["required", "CERT_REQUIRED"])
+def test_the_url_may_name_the_authority_itself(release: Callable[..., Release], tmp_path: Path, word: str) -> None:
+    one = release(query=f"?ssl_cert_reqs={word}&ssl_ca_certs={tmp_path / 'ca.crt'}")
     one.worker()
+    one.beat()
+    one.api()
     assert send(one) == {"SUCCESS": 1}
 
 
