@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from scripts import image
 from scripts.cluster import config
 from scripts.cluster.refused import Refused
 from scripts.deploy import environment as environments
@@ -33,6 +34,7 @@ def up(environment: Environment, options: argparse.Namespace, tell: Tell) -> int
     preflight.check_kinds(kube, rendered)
     preflight.check_secrets(kube, rendered)
     preflight.check_claims(kube, rendered)
+    _carry(environment, rendered)
     tell(f"Deploying {environment.release} to namespace {environment.namespace} of {environment.context}")
     release.install(kube, chosen)
     rollout.wait(kube, options.timeout, tell)
@@ -114,20 +116,29 @@ def addresses(kube: Kube) -> dict[str, str]:
 
 
 def _image(environment: Environment, tell: Tell) -> tuple[str, ...]:
-    """Build the image and carry it into a cluster that can't pull it; return what Helm has to know."""
+    """Build the image for a cluster that can't pull it; return what Helm has to know."""
     if not environment.brings_its_image:
         return ()
-    python = [sys.executable, "-m"]
-    build = subprocess.run([*python, "scripts.image", "build", "--json"], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "scripts.image", "build", "--json"]
+    build = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if build.returncode:
         raise Refused("The image could not be built (see above).", build.returncode)
-    reference = str(json.loads(build.stdout)["reference"])
-    cluster = environment.context.removeprefix("kind-")
-    load = subprocess.run([*python, "scripts.cluster", "load", reference], env={**os.environ, "CLUSTER_NAME": cluster})
-    if load.returncode:
-        raise Refused("The image could not be loaded into the cluster (see above).", load.returncode)
-    repository, _, tag = reference.rpartition(":")
+    repository, _, tag = str(json.loads(build.stdout)["reference"]).rpartition(":")
     return (f"--set=image.repository={repository}", f"--set-string=image.tag={tag}")
+
+
+def _carry(environment: Environment, rendered: list[dict[str, Any]]) -> None:
+    """Carry every image of the release into a cluster on this machine; its nodes may reach no registry."""
+    if not environment.brings_its_image:
+        return
+    names = sorted(preflight.images(rendered))
+    for name in names:
+        image.ensure(name)
+    cluster = environment.context.removeprefix("kind-")
+    command = [sys.executable, "-m", "scripts.cluster", "load", *names]
+    load = subprocess.run(command, env={**os.environ, "CLUSTER_NAME": cluster}, stdout=sys.stderr)
+    if load.returncode:
+        raise Refused("The images could not be loaded into the cluster (see above).", load.returncode)
 
 
 def _row(item: dict[str, Any]) -> dict[str, Any]:

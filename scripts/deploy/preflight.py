@@ -89,6 +89,16 @@ def _secret_names(node: Any) -> set[str]:
     return found
 
 
+def images(node: Any) -> set[str]:
+    """Return the images that containers in rendered objects name."""
+    if isinstance(node, list):
+        return {name for item in node for name in images(item)}
+    if not isinstance(node, dict):
+        return set()
+    own = {node["image"]} if isinstance(node.get("image"), str) else set()
+    return own.union(*(images(value) for value in node.values()))
+
+
 def check_claims(kube: Kube, rendered: list[dict[str, Any]]) -> None:
     """Raise Refused when the volume of a StatefulSet that exists is to change: Kubernetes can't do that."""
     there = {item["metadata"]["name"]: item for item in kube.items("statefulsets")}

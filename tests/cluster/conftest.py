@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import image
+from scripts.cluster.versions import pinned
 from tests.conftest import ROOT
 from tests.support.cluster import Cluster, Release
 
@@ -48,12 +50,20 @@ def cluster(shell: dict[str, str]) -> Iterator[Cluster]:
     command([sys.executable, "-m", "scripts.cluster", "up"], shell)
     try:
         built = command([sys.executable, "-m", "scripts.image", "build", "--json"], shell)
-        image = json.loads(built)["reference"]
-        command([sys.executable, "-m", "scripts.cluster", "load", image], shell)
-        yield Cluster(f"kind-{NAME}", image)
+        reference = json.loads(built)["reference"]
+        carry(reference, shell)
+        carry(pinned("REDIS_IMAGE"), shell)
+        yield Cluster(f"kind-{NAME}", reference)
     finally:
         if not os.environ.get("KEEP_CLUSTER"):
             command([sys.executable, "-m", "scripts.cluster", "down"], shell)
+
+
+def carry(reference: str, shell: dict[str, str]) -> None:
+    """Bring an image to the nodes of a cluster on this machine; those of another one pull it themselves."""
+    if not os.environ.get("CLUSTER_CONTEXT"):
+        image.ensure(reference)
+        command([sys.executable, "-m", "scripts.cluster", "load", reference], shell)
 
 
 def command(arguments: list[str], shell: dict[str, str]) -> str:

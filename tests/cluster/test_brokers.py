@@ -10,6 +10,7 @@ import trustme
 
 from scripts.cluster.versions import pinned
 from scripts.deploy.kube import Kube
+from tests.cluster.conftest import carry
 from tests.support.cluster import Release, merged
 from tests.support.stack import until
 
@@ -55,7 +56,8 @@ def test_tls_from_end_to_end(releases: Callable[..., Release]) -> None:
     kube.helm("uninstall", release.name, "--wait")
 
 
-def test_valkey(releases: Callable[..., Release]) -> None:
+def test_valkey(releases: Callable[..., Release], shell: dict[str, str]) -> None:
+    carry(pinned("VALKEY_IMAGE"), shell)
     repository, _, tag = pinned("VALKEY_IMAGE").rpartition(":")
     release = releases("valkey-celery")
     broker = {"server": "valkey-server", "image": {"repository": repository, "tag": tag}}

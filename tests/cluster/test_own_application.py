@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 
 import pytest
 
 from scripts import image
-from tests.cluster.conftest import command
+from tests.cluster.conftest import carry
 from tests.cluster.tiny.image import TINY
 from tests.support.cluster import Cluster, Release
 
@@ -23,7 +22,7 @@ print(json.dumps([result.get(timeout=60) for result in results]))
 @pytest.fixture(scope="module")
 def release(cluster: Cluster, shell: dict[str, str], releases: Callable[..., Release]) -> Release:
     reference = image.build(TINY)[0]
-    command([sys.executable, "-m", "scripts.cluster", "load", reference], shell)
+    carry(reference, shell)
     repository, _, tag = reference.rpartition(":")
     release = releases()
     # Everything else is the chart's default.
