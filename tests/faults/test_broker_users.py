@@ -39,7 +39,7 @@ assert broken.state == "FAILURE"
 once = sleep(0.1).delay()
 once.get(timeout=20)
 once.forget()
-(worker,) = app.control.inspect(timeout=3).ping()
+(worker,) = app.control.inspect(timeout=5).ping()
 inspect = app.control.inspect(destination=[worker], timeout=10)
 assert inspect.stats() and inspect.registered() and inspect.active_queues() and inspect.conf()
 assert app.control.rate_limit("tasks.check_status", "100/s", destination=[worker], reply=True, timeout=10)
