@@ -14,8 +14,12 @@ from scripts.cluster.refused import Refused
 # Seconds: Kubernetes itself gives a silent node 40 s before it calls it unreachable.
 LOST_WITHIN, BACK_WITHIN, DRAINED_WITHIN = 90, 120, 900
 # Everything that enters or leaves the node or its pods; what stays inside of the node goes on.
-CUT = ("INPUT --in-interface eth0", "OUTPUT --out-interface eth0", "FORWARD --in-interface eth0")
-CUT += ("FORWARD --out-interface eth0",)
+CUT = (
+    "INPUT --in-interface eth0",
+    "OUTPUT --out-interface eth0",
+    "FORWARD --in-interface eth0",
+    "FORWARD --out-interface eth0",
+)
 
 
 def workers(client: Client) -> list[str]:

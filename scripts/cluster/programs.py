@@ -63,6 +63,8 @@ PROGRAMS = {
             "github.com/rancher/local-path-provisioner",
             pinned("LOCAL_PATH_PROVISIONER_VERSION"),
         ),
+        # kind asks it whether a node has an image already.
+        Program("crictl", "sigs.k8s.io/cri-tools", pinned("CRICTL_VERSION"), "./cmd/crictl"),
         Program("kind", "sigs.k8s.io/kind", pinned("KIND_VERSION")),
         Program("kubeconform", "github.com/yannh/kubeconform", pinned("KUBECONFORM_VERSION"), "./cmd/kubeconform"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.cluster import cache
@@ -12,12 +13,12 @@ from scripts.cluster.golang import copy, fetch
 from scripts.cluster.programs import PROGRAMS
 from scripts.cluster.progress import run, step
 from scripts.cluster.versions import pinned
-from tests.kind import docker, inside, storage
+from tests.kind import debian, docker, inside, storage
 from tests.kind.debian import Root
 
 FILES = Path(__file__).with_name("files")
 KUBERNETES = f"v{pinned('KUBERNETES_VERSION')}"
-PROGRAMS_OF_A_NODE = ("kubelet", "kubeadm", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr")
+PROGRAMS_OF_A_NODE = ("kubelet", "kubeadm", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "crictl")
 DEBIAN = Root(
     "bookworm",
     (
@@ -33,32 +34,33 @@ DEBIAN = Root(
 def key() -> str:
     """Return the hash of all that goes into the image."""
     programs = [PROGRAMS[name].key for name in (*PROGRAMS_OF_A_NODE, *inside.PROGRAMS_OF_IMAGES)]
-    own = [path.read_text() for path in (*sorted(FILES.iterdir()), *sorted(FILES.parent.glob("*.py")))]
+    code = [Path(module.__file__ or "") for module in (debian, docker, inside, storage)]
+    own = [path.read_text() for path in (*sorted(FILES.iterdir()), Path(__file__), *code)]
     return cache.digest(DEBIAN, inside.NETWORK, pinned("KIND_VERSION"), *programs, *own)
 
 
-def build(image: str) -> None:
-    """Build the node image. Raises Refused with the way out."""
+def build(image: str, key: str, more: Sequence[str]) -> None:
+    """Build the node image, labelled with `key`, with `more` images in it. Raises Refused with the way out."""
     for name, program in PROGRAMS.items():
         if name in (*PROGRAMS_OF_A_NODE, *inside.PROGRAMS_OF_IMAGES):
             program.build()
-    debian, bare = "celery-on-kubernetes/node-debian", "celery-on-kubernetes/node-bare"
+    base, bare = "celery-on-kubernetes/node-debian", "celery-on-kubernetes/node-bare"
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
         tar = stage / "debian.tar"
         with step("Making the nodes' Debian"):
             DEBIAN.tar(tar)
-            docker.import_tar(debian, tar, DEBIAN.key)
+            docker.import_tar(base, tar, DEBIAN.key)
         with step("Making the images inside of the nodes"):
             names = _names()
             inner = inside.build(names, _taken_out(tar, stage))
             tar.unlink()
         with step("Making the node without images"):
             _lay_out(stage, names["pause"])
-            docker.docker("build", "--quiet", "--build-arg", f"BASE={debian}", "--tag", bare, stage)
+            docker.docker("build", "--quiet", "--build-arg", f"BASE={base}", "--tag", bare, stage)
     with step(f"Making {image}"):
-        _fill(bare, inner, image)
-    docker.docker("image", "rm", debian, bare, *inner)
+        _fill(bare, [*inner, *more], image, key)
+    docker.docker("image", "rm", base, bare, *inner)
 
 
 def _names() -> dict[str, str]:
@@ -95,7 +97,7 @@ def _lay_out(stage: Path, pause: str) -> None:
     shutil.copy(FILES / "Dockerfile", stage)
 
 
-def _fill(bare: str, images: list[str], image: str) -> None:
+def _fill(bare: str, images: Sequence[str], image: str, key: str) -> None:
     """Import images into containerd's store in a container of the bare node, and commit it, as kind itself does."""
     options = ["--detach", "--rm", "--entrypoint", "sleep", "--security-opt", "seccomp=unconfined"]
     container = docker.docker("run", *options, bare, "infinity")
@@ -111,7 +113,7 @@ def _fill(bare: str, images: list[str], image: str) -> None:
         docker.docker("exec", container, "ctr", "-n", "k8s.io", "images", "import", *imported, "/images.tar")
         ended = "rm /images.tar; pkill -x containerd; while pgrep -x containerd; do sleep 0.1; done"
         docker.docker("exec", container, "timeout", "60", "sh", "-c", ended)
-        changes = ['ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]', "CMD []", f"LABEL {docker.KEY}={key()}"]
+        changes = ['ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]', "CMD []", f"LABEL {docker.KEY}={key}"]
         docker.docker("commit", *(word for change in changes for word in ("--change", change)), container, image)
     finally:
         docker.docker("rm", "--force", "--volumes", container)
