@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
 
 from app.config import BadSetting, Settings
-from app.runtime import Access, Options, install, servers
+from app.runtime import Access, Options, install, servers, transport
 from tests.support.redis import RedisServer
 
 SENTINELS = "sentinel://app:p%40ss@one:26379/3;sentinel://app:p%40ss@two/3"
@@ -43,6 +46,20 @@ def test_a_sentinel_url_means_the_master_with_its_account_and_database() -> None
         ("one", 26379, "sentinel-word"),
         ("two", 26379, "sentinel-word"),
     ]
+
+
+def test_a_sentinel_url_has_leases_and_a_sentinel_that_is_away_is_passed_over_at_once() -> None:
+    transport.register()
+    channel = transport.SentinelTransport.Channel
+    assert issubclass(channel, transport.Channel)
+    assert TRANSPORT_ALIASES["sentinel"] == f"{transport.__name__}:SentinelTransport"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        url = f"sentinel://127.0.0.1:{port};sentinel://127.0.0.1:{port}"
+        began = time.monotonic()
+        with pytest.raises(MasterNotFoundError):
+            servers.connect(url, KNOWN, retry=servers.once()).ping()
+    assert time.monotonic() - began < 2 * servers.SENTINEL_TIMEOUT + 1
 
 
 @pytest.mark.parametrize(
