@@ -121,9 +121,12 @@ def test_tls_of_the_own_broker_reaches_server_probes_clients_and_scaler() -> Non
 
 
 def test_every_client_of_a_broker_with_tls_has_its_ca() -> None:
-    for name, item in broker(**OWN_TLS).containers.items():
+    objects = broker(**OWN_TLS)
+    for name, item in objects.containers.items():
         if any(variable["name"] == "CELERY_BROKER_URL" for variable in item.get("env", [])):
-            assert "/etc/celery/broker-tls" in [mount["mountPath"] for mount in item["volumeMounts"]], name
+            (volume,) = [mount["name"] for mount in item["volumeMounts"] if mount["mountPath"] == CA.rpartition("/")[0]]
+            there = {one["name"]: one for one in objects.pods[name.partition("/")[0]]["spec"]["volumes"]}
+            assert there[volume].get("secret", {}).get("secretName") == "broker-tls", name
 
 
 def test_with_an_external_broker_the_release_runs_none() -> None:
