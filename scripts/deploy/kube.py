@@ -15,13 +15,13 @@ ANSWERS_WITHIN = 20
 
 
 class Kube:
-    """What is said to one namespace of one cluster."""
+    """What is said to one namespace of one cluster; `helm` is the tool's name in scripts.toolbox."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, helm: str = "helm") -> None:
         self.environment = environment
         scope = ("--namespace", environment.namespace)
         self.command = (str(toolbox.find("kubectl")), "--context", environment.context, *scope)
-        self._helm = (str(toolbox.find("helm")), "--kube-context", environment.context, *scope)
+        self._helm = (str(toolbox.find(helm)), "--kube-context", environment.context, *scope)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 0) -> str:
         """Return what kubectl prints. Raises Refused with what it says when it fails.

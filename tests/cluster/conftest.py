@@ -81,4 +81,8 @@ def releases(
     name = Path(str(request.path)).stem.replace("_", "-")
     with ExitStack() as stack:
         namespace = stack.enter_context(cluster.namespace(name))
-        yield lambda release="celery": Release(cluster, namespace, tmp_path_factory.mktemp(release), release)
+
+        def make(name: str = "celery", helm: str = "helm") -> Release:
+            return Release(cluster, namespace, tmp_path_factory.mktemp(name), name, helm)
+
+        yield make

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from app.queues import GROUPS
+from scripts import toolbox
 from tests.conftest import ROOT
 from tests.support.cluster import Cluster, Release
 from tests.support.stack import until
@@ -27,7 +31,8 @@ def deployed(
     cluster: Cluster, shell: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Release, dict[str, Any]]]:
     with cluster.namespace(NAMESPACE):
-        ran = make(cluster, shell, "up", "--json")
+        # A queue that nobody serves is to be known soon.
+        ran = make(cluster, shell, "up", "--json", "--", "--set=test.timeoutSeconds=40")
         assert ran.returncode == 0, ran.stderr
         yield Release(cluster, NAMESPACE, tmp_path_factory.mktemp("values")), json.loads(ran.stdout)
 
@@ -49,6 +54,23 @@ def test_deploy_ends_with_the_addresses_and_the_logins(deployed: tuple[Release, 
     assert found["api"].startswith("http://127.0.0.1:")
     assert found["API token"].startswith("Bearer ")
     assert "password" in found["Flower login"]
+
+
+@pytest.mark.skipif(bool(os.environ.get("CLUSTER_CONTEXT")), reason="only kind maps its nodes' ports to this machine")
+def test_what_listens_there_lets_in_who_logs_in(deployed: tuple[Release, dict[str, Any]]) -> None:
+    found = deployed[1]["addresses"]
+    user, password = re.fullmatch(r"user (\S+), password (\S+)", found["Flower login"]).groups()  # type: ignore[union-attr]
+    with httpx.Client(timeout=20, trust_env=False) as client:
+        assert client.get(f"{found['flower']}/workers").status_code == 401
+        assert client.get(f"{found['flower']}/workers", auth=(user, password)).status_code == 200
+        order = {"customer": "you", "email": "you@example.com", "items": [{"sku": "book", "quantity": 1}]}
+        assert client.post(f"{found['api']}/orders", json=order).status_code == 401
+        headers = {"Authorization": found["API token"]}
+        answer = client.post(f"{found['api']}/orders", json=order, headers=headers)
+        assert answer.status_code == 202, answer.text
+        task = f"{found['api']}/task/{answer.json()['task_id']}"
+        # Nobody has put a book on the shelf: what counts is that a worker has looked.
+        until(lambda: client.get(task, headers=headers).json()["status"] in ("SUCCESS", "FAILURE"), 60, "an answer")
 
 
 def test_status_shows_every_component_ready(
@@ -134,15 +156,48 @@ def test_a_pod_that_is_not_restricted_is_refused(deployed: tuple[Release, dict[s
 
 def test_the_notes_commands_work(cluster: Cluster, deployed: tuple[Release, dict[str, Any]]) -> None:
     release, _ = deployed
-    notes = release.kube.helm("get", "notes", "celery")
-    commands = [line.strip() for line in notes.splitlines() if re.match(r"  (kubectl|helm) ", line)]
+    kubectl, helm = release.kube.command[0], str(toolbox.find("helm"))
+    lines = release.kube.helm("get", "notes", "celery").splitlines()
+    commands = [shlex.split(line) for line in lines if re.match(r"  (kubectl|helm) ", line)]
     assert len(commands) == 6
-    for text in commands:
-        words = shlex.split(text)
-        if "port-forward" in words or words[0] == "helm":
+    for program, *words in commands:
+        if "port-forward" in words:
+            with forwarded([kubectl, "--context", cluster.context, *words]) as address:
+                assert httpx.get(address, trust_env=False).status_code in (200, 401, 404)
             continue
-        ran = subprocess.run(
-            [release.kube.command[0], "--context", cluster.context, *words[1:]], capture_output=True, text=True
-        )
-        assert ran.returncode == 0, f"{text}: {ran.stderr}"
+        bound = [helm, "--kube-context"] if program == "helm" else [kubectl, "--context"]
+        ran = subprocess.run([*bound, cluster.context, *words], capture_output=True, text=True)
+        assert ran.returncode == 0, f"{program} {words}: {ran.stderr}"
         assert ran.stdout.strip()
+
+
+@contextmanager
+def forwarded(command: list[str]) -> Iterator[str]:
+    """Run `kubectl port-forward` of a port on any free one, and give the address."""
+    # The last word is local:remote.
+    command[-1] = f":{command[-1].partition(':')[2]}"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield f"http://{process.stdout.readline().split()[2]}"
+        finally:
+            process.terminate()
+
+
+def test_no_user_of_the_broker_was_denied_anything(deployed: tuple[Release, dict[str, Any]]) -> None:
+    """KEDA, the probes, every component and `helm test` have worked by now, each with a user of least privilege."""
+    release, _ = deployed
+    assert "NOPERM" not in denials(release)
+    assert "WRONGPASS" not in denials(release)
+    redis_cli(release, "config", "get", "maxmemory")
+    assert "errorstat_NOPERM:count=1" in denials(release)
+
+
+def denials(release: Release) -> str:
+    return redis_cli(release, "info", "errorstats")
+
+
+def redis_cli(release: Release, *words: str) -> str:
+    # As the application's user; no user may read the log of denials, and the counters are for all of them.
+    script = f"REDISCLI_AUTH=$(cat /etc/broker/passwords/broker-password) redis-cli --user app {' '.join(words)}"
+    return release.execute("celery-broker-0", "sh", "-c", script)

@@ -1,4 +1,4 @@
-"""The generated passwords are made once: installing again, upgrading, rolling back and applying keep them."""
+"""The generated passwords are made once: installing again, upgrading and rolling back keep them. Here with Helm 3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEYS = {"broker-password", "scaler-password", "probe-password"}
 
 @pytest.fixture(scope="module")
 def release(releases: Callable[..., Release]) -> Release:
-    release = releases()
+    release = releases(helm="helm3")
     release.install({"workers": {"exampleGroups": {"email": None}}, "beat": {"enabled": False}})
     return release
 

@@ -43,8 +43,8 @@ class Cluster:
     context: str
     image: str
 
-    def kube(self, namespace: str, name: str = "celery") -> Kube:
-        return Kube(Environment("test", self.context, namespace, name, ()))
+    def kube(self, namespace: str, name: str = "celery", helm: str = "helm") -> Kube:
+        return Kube(Environment("test", self.context, namespace, name, ()), helm)
 
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
@@ -82,8 +82,11 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
 class Release:
     """One release: install it, run things in it, and hold its tasks to account."""
 
-    def __init__(self, cluster: Cluster, namespace: str, folder: Path, name: str = "celery") -> None:
-        self.cluster, self.kube, self.folder, self.name = cluster, cluster.kube(namespace, name), folder, name
+    def __init__(
+        self, cluster: Cluster, namespace: str, folder: Path, name: str = "celery", helm: str = "helm"
+    ) -> None:
+        self.cluster, self.folder, self.name = cluster, folder, name
+        self.kube = cluster.kube(namespace, name, helm)
         self.producer = f"{name}-producer"
         self.values: dict[str, Any] = {}
 
