@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 import pytest
-import yaml
 
 from tests.support.helm import PREFIX, Objects, render
 
@@ -121,9 +119,3 @@ def test_no_password_stands_in_a_variable_an_argument_or_a_configmap(objects: Ob
         for key, text in thing["data"].items():
             assert not re.search(r"^(requirepass|masterauth)\b", text, re.MULTILINE), f"{name} {key}"
             assert not re.search(r"[ #>][0-9a-f]{64}\b", text), f"{name} {key} has a hash of a password"
-
-
-def test_a_new_password_is_a_restart_of_nobody(everything: Objects) -> None:
-    """Nothing that is rendered depends on what a Secret holds; the hash of the scripts does not either."""
-    text = yaml.safe_dump(everything["Secret", PREFIX]) if ("Secret", PREFIX) in everything else ""
-    assert hashlib.sha256(text.encode()).hexdigest() not in everything.text
