@@ -19,7 +19,7 @@ from scripts.cluster.refused import Refused
 
 # Seconds.
 CREATED_WITHIN, READY_WITHIN = 300, 180
-# In the control plane's container: the hash of what the cluster was made from, once all of it was ready.
+# In the control plane's container: the hashes of what cluster and add-ons were made from, once all was ready.
 WHOLE = "/kind/whole"
 NETWORK = "kind"
 
@@ -29,8 +29,9 @@ def up(config: Config) -> bool:
     host, _ = engine.up()
     client = Client(config.name, host)
     with cache.locked(f"cluster-{config.name}"):
-        there = _clear(client, _key(config))
-        if there and health.is_ready(client):
+        wanted = _key(config)
+        there = _clear(client, wanted)
+        if there == wanted and health.is_ready(client):
             return False
         _ensure_images()
         if there:
@@ -40,7 +41,7 @@ def up(config: Config) -> bool:
         _install(client)
         with step("Waiting until all is ready"):
             health.wait(client, READY_WITHIN)
-        client.docker("exec", _control_plane(client), "sh", "-c", f"echo {_key(config)} >{WHOLE}")
+        client.docker("exec", _control_plane(client), "sh", "-c", f"echo {wanted} >{WHOLE}")
         _being_made(client).unlink(missing_ok=True)
     return True
 
@@ -66,26 +67,26 @@ def down(config: Config) -> bool:
     return had or stopped
 
 
-def _clear(client: Client, wanted: str) -> bool:
-    """Return whether the cluster that is wanted is there; one that an interrupted run left half made is deleted."""
+def _clear(client: Client, wanted: str) -> str:
+    """Return what the cluster was made from, nothing if none is there; what an interrupted run left is deleted."""
     _end_orphans(client)
     if not client.nodes():
-        return False
+        return ""
     _refuse_strangers(client)
     made_from = _made_from(client)
-    if made_from == wanted:
-        return True
+    if made_from and made_from.split()[0] == wanted.split()[0]:
+        return made_from
     if made_from:
         raise Refused(
             f"The cluster {client.name} was made with other settings or versions: "
             "take it away with `make cluster-down`, then make it again."
         )
     _delete(client)
-    return False
+    return ""
 
 
 def _key(config: Config) -> str:
-    return cache.digest(config.kind(), *(addon.objects().read_text() for addon in ADDONS))
+    return f"{cache.digest(config.kind())} {cache.digest(*(addon.objects().read_text() for addon in ADDONS))}"
 
 
 def _being_made(client: Client) -> Path:
