@@ -40,7 +40,7 @@ def deploy(cluster: Cluster, release: Release, shell: dict[str, str], tmp_path: 
         repository, _, tag = cluster.image.rpartition(":")
         mine = {
             "image": {"repository": repository, "tag": tag},
-            "broker": {"appendfsync": "everysec", "maxclients": 4000},
+            "broker": {"appendfsync": "everysec", "maxclients": 4000, "resources": {"requests": {"memory": "64Mi"}}},
             "workers": {"defaults": {"replicas": 1, "autoscaling": {"engine": "none"}}},
             "api": {"autoscaling": {"enabled": False}},
         }
