@@ -201,10 +201,10 @@ def test_tasks_reach_the_world_but_not_the_clouds_credentials(component: str) ->
 
 @pytest.mark.parametrize("component", ["worker-email", "api"])
 def test_the_world_can_be_narrowed_without_losing_broker_and_dns(component: str) -> None:
-    objects = render({"networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}})
+    objects = render({"networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.168.0.0/16"}}]}]}})
     source = pod(objects, component)
     assert not allowed(objects, source, Peer(address=ANYWHERE), 443)
-    assert allowed(objects, source, Peer(address="10.1.2.3"), 443)
+    assert allowed(objects, source, Peer(address="192.168.2.3"), 443)
     assert allowed(objects, source, pod(objects, "broker"), 6379)
     assert allowed(objects, source, DNS, 53)
 
