@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.helm import EXAMPLES, Objects, render, values_of
+from tests.support.helm import ENVIRONMENTS, EXAMPLES, Objects, render, values_of
 
 
-@pytest.fixture(params=["defaults", *EXAMPLES])
+@pytest.fixture(params=["defaults", *EXAMPLES, *ENVIRONMENTS])
 def objects(request: pytest.FixtureRequest) -> Objects:
-    """What the chart makes of its defaults, and of each example: every law is one of all."""
+    """What the chart makes of its defaults, of each example and each environment: every law is one of all."""
     return render(values_of(request.param))
 
 

@@ -17,7 +17,9 @@ from tests.support import kubernetes
 
 CHART = ROOT / "helm" / "celery"
 TEMPLATES = sorted(path for path in (CHART / "templates").rglob("*") if path.is_file())
-EXAMPLES = sorted(path.parent.name for path in CHART.glob("examples/*/values.yaml"))
+# Files of values that come with the chart, by their names.
+EXAMPLES = {path.parent.name: path for path in sorted(CHART.glob("examples/*/values.yaml"))}
+ENVIRONMENTS = {path.stem: path for path in sorted(CHART.glob("environments/*.yaml")) if path.name != "contexts.yaml"}
 RELEASE, NAMESPACE = "shop", "tasks"
 # What the names of the release's objects begin with.
 PREFIX = f"{RELEASE}-celery"
@@ -91,10 +93,10 @@ def environment(container: Thing) -> dict[str, Any]:
 
 
 def values_of(case: str) -> Thing:
-    """Return the values of an example by its name; `defaults` are the chart's own."""
+    """Return the values of an example or an environment by its name; `defaults` are the chart's own."""
     if case == "defaults":
         return {}
-    found: Thing = yaml.safe_load((CHART / "examples" / case / "values.yaml").read_text(encoding="utf-8"))
+    found: Thing = yaml.safe_load({**EXAMPLES, **ENVIRONMENTS}[case].read_text(encoding="utf-8"))
     return found
 
 
