@@ -30,7 +30,7 @@ def up(environment: Environment, options: argparse.Namespace, tell: Tell) -> int
     kube = Kube(environment)
     preflight.check_cluster(kube)
     chosen = (*(f"--values={path}" for path in environment.values), *_image(environment, tell), *options.helm)
-    rendered = preflight.render(kube, tuple(part for part in chosen if part not in ("--force-conflicts",)))
+    rendered = kube.template(*(part for part in chosen if part != "--force-conflicts"))
     preflight.check_kinds(kube, rendered)
     preflight.check_secrets(kube, rendered)
     preflight.check_claims(kube, rendered)

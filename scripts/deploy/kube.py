@@ -6,9 +6,11 @@ import json
 import subprocess
 from typing import Any
 
+import yaml
+
 from scripts import toolbox
 from scripts.cluster.refused import Refused
-from scripts.deploy.environment import Environment
+from scripts.deploy.environment import CHART, Environment
 
 # Seconds that one answer of the API server may take.
 ANSWERS_WITHIN = 20
@@ -44,6 +46,13 @@ class Kube:
     def helm(self, *arguments: str, timeout: float = 300) -> str:
         """Return what Helm prints. Raises Refused with what it says when it fails. `timeout` is seconds."""
         return _answer([*self._helm, *arguments], None, timeout)
+
+    def template(self, *options: str) -> list[dict[str, Any]]:
+        """Return the objects that the chart makes of Helm's `options` for this cluster. Raises Refused."""
+        # Unasked, Helm takes the version that it was built for.
+        version = self.json("version")["serverVersion"]["gitVersion"]
+        text = self.helm("template", self.environment.release, str(CHART), "--kube-version", version, *options)
+        return [document for document in yaml.safe_load_all(text) if document]
 
 
 def _answer(command: list[str], stdin: str | None, timeout: float) -> str:

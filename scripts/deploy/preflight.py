@@ -5,11 +5,9 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
-import yaml
-
 from scripts import toolbox
 from scripts.cluster.refused import Refused
-from scripts.deploy.environment import CHART, Environment
+from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
 
 # Who brings the kinds that the chart may render and a fresh cluster lacks.
@@ -48,12 +46,6 @@ def check_cluster(kube: Kube) -> None:
             f"The cluster of context {kube.environment.context} doesn't answer ({str(refused).splitlines()[-1]}): "
             "start it, or choose another context."
         ) from None
-
-
-def render(kube: Kube, options: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return what the chart makes of the values. Raises Refused with the chart's own sentences."""
-    text = kube.helm("template", kube.environment.release, str(CHART), *options)
-    return [document for document in yaml.safe_load_all(text) if document]
 
 
 def check_kinds(kube: Kube, rendered: list[dict[str, Any]]) -> None:

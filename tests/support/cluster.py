@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from scripts.cluster.refused import Refused
-from scripts.deploy import preflight, release, rollout
-from scripts.deploy.environment import CHART, Environment
+from scripts.deploy import release, rollout
+from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
 from tests.support.stack import until
 
@@ -63,10 +63,14 @@ def remove_namespace(kube: Kube) -> None:
     name = kube.environment.namespace
     if not kube.kubectl("get", "namespace", name, "--ignore-not-found", "--output", "name"):
         return
-    for pod in kube.json("get", "pods")["items"]:
-        kube.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force", "--ignore-not-found")
     kube.kubectl("delete", "namespace", name, "--wait=false")
-    until(lambda: not kube.kubectl("get", "namespace", name, "--ignore-not-found"), 120, f"namespace {name} is gone")
+
+    def gone() -> bool:
+        # Again and again: a controller may have made another pod in the meantime.
+        kube.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
+        return not kube.kubectl("get", "namespace", name, "--ignore-not-found")
+
+    until(gone, 180, f"namespace {name} is gone")
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +118,7 @@ class Release:
         rollout.wait(self.kube, seconds, lambda _: None)
 
     def rendered(self) -> list[dict[str, Any]]:
-        return preflight.render(self.kube, self.options())
+        return self.kube.template(*self.options())
 
     def workload(self, component: str) -> str:
         """Return `deployment/...` or `statefulset/...` of a component such as worker-email."""
@@ -181,7 +185,7 @@ class Release:
     def start_producer(self, node: str = "") -> None:
         """Have a pod at hand that may send tasks, on a certain node if one is named."""
         # The pod of `helm test` with another command: it has the application's environment, and may reach the broker.
-        pods = [document for document in self._with_hooks() if document["kind"] == "Pod"]
+        pods = [document for document in self.rendered() if document["kind"] == "Pod"]
         pod = pods[0]
         pod["metadata"] = {
             "name": self.producer,
@@ -198,7 +202,3 @@ class Release:
         self.kube.kubectl("delete", "pod", self.producer, "--ignore-not-found", "--grace-period=0", "--force")
         self.kube.kubectl("create", "--filename", "-", stdin=json.dumps(pod))
         self.kube.kubectl("wait", "--for=condition=Ready", f"pod/{self.producer}", "--timeout=60s", timeout=70)
-
-    def _with_hooks(self) -> list[dict[str, Any]]:
-        text = self.kube.helm("template", self.name, str(CHART), *self.options())
-        return [document for document in yaml.safe_load_all(text) if document]
