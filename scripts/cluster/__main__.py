@@ -80,12 +80,10 @@ def _client(chosen: Config) -> Client:
 
 
 def _document(chosen: Config, client: Client) -> dict[str, Any]:
-    """Return what is known of a cluster; a node that Docker has and the cluster does not see counts as not ready."""
-    containers, seen, addons = client.nodes(), {}, {}
-    if containers:
-        seen, addons = health.node_states(client), health.addon_states(client)
-    nodes = {name: seen.get(name, False) for name in containers}
-    ready = bool(nodes) and all(nodes.values()) and bool(addons) and all(addons.values())
+    """Return what is known of a cluster: whether each node and add-on is ready."""
+    nodes = health.node_states(client)
+    addons = health.addon_states(client) if nodes else {}
+    ready = bool(nodes) and all({**nodes, **addons}.values())
     document = {"name": chosen.name, "context": chosen.context, "engine": client.host, "ports": dict(chosen.ports)}
     return document | {"ready": ready, "nodes": nodes, "addons": addons}
 

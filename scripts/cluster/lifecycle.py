@@ -56,6 +56,7 @@ def down(config: Config) -> bool:
         return engine.down()
     client = Client(config.name, host)
     with cache.locked(f"cluster-{config.name}"):
+        _end_orphans(client)
         had = bool(client.nodes())
         if had:
             _refuse_strangers(client)
@@ -71,6 +72,7 @@ def _clear(client: Client, wanted: str) -> str:
     """Return what the cluster was made from, nothing if none is there; what an interrupted run left is deleted."""
     _end_orphans(client)
     if not client.nodes():
+        _being_made(client).unlink(missing_ok=True)
         return ""
     _refuse_strangers(client)
     made_from = _made_from(client)
