@@ -11,6 +11,7 @@ from scripts import image
 from tests.cluster.conftest import carry
 from tests.cluster.tiny.image import TINY
 from tests.support.cluster import Cluster, Release
+from tests.support.stack import until
 
 SEND = """
 import json, tiny
@@ -43,3 +44,20 @@ def test_helm_test_sends_a_task_through_its_queue(release: Release) -> None:
 
 def test_its_tasks_run(release: Release) -> None:
     assert json.loads(release.execute(release.producer, "python", "-c", SEND)) == list(range(1, 21))
+
+
+def test_a_worker_that_is_told_to_end_while_it_starts_ends(release: Release) -> None:
+    """Process 1 gets no signal that it has no handler for yet; such a pod would work on until it is killed."""
+    kube = release.kube
+    (pod,) = release.pods("worker")
+    kube.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+
+    def starting() -> str:
+        states = [pod for pod in release.pods("worker") if "containerStatuses" in pod.get("status", {})]
+        started = [pod for pod in states if "running" in pod["status"]["containerStatuses"][0]["state"]]
+        return started[0]["metadata"]["name"] if started else ""
+
+    name = until(starting, 60, "the next worker's container has just started")
+    kube.kubectl("delete", "pod", name, "--wait=false")
+    until(lambda: not kube.kubectl("get", "pod", name, "--ignore-not-found"), 60, "the worker is gone")
+    release.wait()
