@@ -33,7 +33,7 @@ def install(app: Celery, choice: Options | None = None) -> None:
     app.redbeat_redis = options.schedule_client(choice, app)
     app.Task.default_retry_delay = choice.retry_delay
     limits.refuse_far_eta(app, choice.max_eta)
-    before_task_publish.connect(limits.stamp)
+    before_task_publish.connect(limits.stamp(app), weak=False)
     app.steps["consumer"].add(consumer_step(choice))
     app.conf.runtime = choice
 

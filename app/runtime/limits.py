@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,10 +36,21 @@ def refuse_far_eta(app: Celery, max_eta: int) -> None:
     app.send_task = checked
 
 
-def stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
-    """Receiver of before_task_publish: note the publish time, which messages don't carry, in unix seconds."""
-    if headers is not None:
-        headers["enqueued_at"] = time.time()
+def stamp(app: Celery) -> Callable[..., None]:
+    """Return a receiver of before_task_publish for messages of `app`.
+
+    It notes the publish time, which messages don't carry, in unix seconds, and takes a time limit out that is no more
+    than the publisher's own default: Celery writes that into every message, and a group with a shorter limit would
+    refuse what nobody asked for.
+    """
+
+    def receive(headers: dict[str, Any] | None = None, **_: Any) -> None:
+        if headers is not None:
+            headers["enqueued_at"] = time.time()
+            if headers.get("timelimit") == [app.conf.task_time_limit, app.conf.task_soft_time_limit]:
+                headers["timelimit"] = [None, None]
+
+    return receive
 
 
 def refuse_worker(app: Celery, options: Options, pool: str) -> None:

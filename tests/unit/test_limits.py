@@ -56,6 +56,17 @@ def test_an_eta_and_the_same_countdown_are_equally_far(seconds: int) -> None:
     assert limits._seconds_ahead(None, eta) == pytest.approx(limits._seconds_ahead(seconds, None), abs=5)
 
 
+@pytest.mark.parametrize(("asked", "carried"), [(None, [None, None]), (30, [30, None])])
+def test_a_message_carries_the_limit_that_was_asked_for_and_not_the_publishers_own(
+    app: Celery, clean_redis_url: str, asked: int | None, carried: list[int | None]
+) -> None:
+    task = app.task(name="limited", shared=False)(long)
+    task.apply_async(**({"time_limit": asked} if asked else {}))
+    with Redis.from_url(clean_redis_url) as client:
+        message = json.loads(client.lindex("celery", 0))
+    assert message["headers"]["timelimit"] == carried
+
+
 def test_a_message_carries_its_publish_time(app: Celery, clean_redis_url: str) -> None:
     app.send_task("any")
     message = json.loads(Redis.from_url(clean_redis_url).lindex("celery", 0))
