@@ -51,19 +51,19 @@ def cluster(shell: dict[str, str]) -> Iterator[Cluster]:
     try:
         built = command([sys.executable, "-m", "scripts.image", "build", "--json"], shell)
         reference = json.loads(built)["reference"]
-        carry(reference, shell)
-        carry(pinned("REDIS_IMAGE"), shell)
+        carry(shell, reference, pinned("REDIS_IMAGE"))
         yield Cluster(f"kind-{NAME}", reference)
     finally:
         if not os.environ.get("KEEP_CLUSTER"):
             command([sys.executable, "-m", "scripts.cluster", "down"], shell)
 
 
-def carry(reference: str, shell: dict[str, str]) -> None:
-    """Bring an image to the nodes of a cluster on this machine; those of another one pull it themselves."""
+def carry(shell: dict[str, str], *references: str) -> None:
+    """Bring images to the nodes of a cluster on this machine; those of another one pull them themselves."""
     if not os.environ.get("CLUSTER_CONTEXT"):
-        image.ensure(reference)
-        command([sys.executable, "-m", "scripts.cluster", "load", reference], shell)
+        for reference in references:
+            image.ensure(reference)
+        command([sys.executable, "-m", "scripts.cluster", "load", *references], shell)
 
 
 def command(arguments: list[str], shell: dict[str, str]) -> str:

@@ -102,7 +102,7 @@ def test_a_redis_elsewhere_with_tls_and_users(own: Release, releases: Callable[.
 
 
 def test_valkey(releases: Callable[..., Release], shell: dict[str, str]) -> None:
-    carry(pinned("VALKEY_IMAGE"), shell)
+    carry(shell, pinned("VALKEY_IMAGE"))
     repository, _, tag = pinned("VALKEY_IMAGE").rpartition(":")
     release = releases("valkey-celery")
     broker = {"server": "valkey-server", "image": {"repository": repository, "tag": tag}}

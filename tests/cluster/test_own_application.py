@@ -23,7 +23,7 @@ print(json.dumps([result.get(timeout=60) for result in results]))
 @pytest.fixture(scope="module")
 def release(cluster: Cluster, shell: dict[str, str], releases: Callable[..., Release]) -> Release:
     reference = image.build(TINY)[0]
-    carry(reference, shell)
+    carry(shell, reference)
     repository, _, tag = reference.rpartition(":")
     release = releases()
     # Everything else is the chart's default.
@@ -49,15 +49,14 @@ def test_its_tasks_run(release: Release) -> None:
 def test_a_worker_that_is_told_to_end_while_it_starts_ends(release: Release) -> None:
     """Process 1 gets no signal that it has no handler for yet; such a pod would work on until it is killed."""
     kube = release.kube
-    (pod,) = release.pods("worker")
-    kube.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+    old = {pod["metadata"]["name"] for pod in release.pods("worker")}
+    release.apply({**release.values, "workers": {"defaults": {"env": {"IMPORT_SECONDS": "8"}}}})
 
-    def starting() -> str:
-        states = [pod for pod in release.pods("worker") if "containerStatuses" in pod.get("status", {})]
-        started = [pod for pod in states if "running" in pod["status"]["containerStatuses"][0]["state"]]
-        return started[0]["metadata"]["name"] if started else ""
+    def importing() -> str:
+        pods = [pod for pod in release.pods("worker") if pod["metadata"]["name"] not in old]
+        states = [(pod, status) for pod in pods for status in pod.get("status", {}).get("containerStatuses", [])]
+        return next((pod["metadata"]["name"] for pod, status in states if "running" in status["state"]), "")
 
-    name = until(starting, 60, "the next worker's container has just started")
+    name = until(importing, 60, "the next worker imports its tasks")
     kube.kubectl("delete", "pod", name, "--wait=false")
     until(lambda: not kube.kubectl("get", "pod", name, "--ignore-not-found"), 60, "the worker is gone")
-    release.wait()

@@ -7,6 +7,9 @@ import time
 
 from celery import Celery
 
+# Imports of real applications take their time.
+time.sleep(float(os.environ.get("IMPORT_SECONDS", "0")))
+
 app = Celery(
     "tiny", broker=os.environ["CELERY_BROKER_URL"], backend=os.environ.get("CELERY_RESULT_BACKEND", "redis://")
 )
