@@ -1,9 +1,10 @@
-"""Two releases in one namespace don't touch each other, not even on one Redis."""
+"""Two releases in one namespace don't touch each other; on one Redis: tests/faults/test_broker_users.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from scripts.deploy.release import uninstall
 from tests.support.cluster import Release
 from tests.support.stack import until
 
@@ -17,6 +18,6 @@ def test_each_release_runs_its_own_tasks_and_outlives_the_other(releases: Callab
     sent_second = second.send("tasks.faults.sleep", 1, "second", count=6)
     second.agrees("second", sent_second, 60)
     assert second.runs("first") == []
-    second.kube.helm("uninstall", second.name, "--wait")
+    uninstall(second.kube)
     first.agrees("first", sent_first, 60)
     until(lambda: "ok    beat" in first.smoke(), 60, "the first release's beat still ticks")
