@@ -47,6 +47,7 @@ def scaler_is_ready(release: Release) -> bool:
 
 
 KEDA = {"workers": {"defaults": {"autoscaling": {"engine": "keda", "maxReplicas": 2}}}}
+PAUSED = "autoscaling.keda.sh/paused-replicas"
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +71,17 @@ def test_tls_from_end_to_end(own: Release) -> None:
 
 
 def test_a_killed_broker_keeps_what_it_accepted(own: Release) -> None:
-    paused = "autoscaling.keda.sh/paused-replicas"
-    own.kube.kubectl("annotate", "scaledobject/own-celery-worker-default", f"{paused}=0")
-    until(lambda: not own.pods("worker"), 90, "nobody works")
+    send_home(own)
     sent = own.send("tasks.faults.sleep", 0, "kept", count=200)
     own.kube.kubectl("delete", "pod", "own-celery-broker-0", "--grace-period=0", "--force")
-    own.kube.kubectl("annotate", "scaledobject/own-celery-worker-default", f"{paused}-")
+    own.kube.kubectl("annotate", "scaledobject/own-celery-worker-default", f"{PAUSED}-")
     own.agrees("kept", sent, 180)
+
+
+def send_home(release: Release) -> None:
+    """Have no worker in the release until the annotation goes."""
+    release.kube.kubectl("annotate", f"scaledobject/{release.name}-worker-default", f"{PAUSED}=0")
+    until(lambda: not release.pods("worker"), 90, "nobody works")
 
 
 def test_a_redis_elsewhere_with_tls_and_users(own: Release, releases: Callable[..., Release]) -> None:
@@ -93,6 +98,7 @@ def test_a_redis_elsewhere_with_tls_and_users(own: Release, releases: Callable[.
         "external": {"host": host, "username": "app", "scalerUsername": "scaler", "tls": True},
         "tls": {"existingSecret": "broker-tls"},
     }
+    send_home(own)
     guest.install(merged(ONE_GROUP, KEDA, {"beat": {"enabled": False}, "broker": broker}))
     assert not guest.kube.items("statefulsets")
     assert "ok    queue default of group default" in guest.smoke()
