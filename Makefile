@@ -93,16 +93,18 @@ test-unit: venv ## Functions and a real Redis of their own (about 2 min)
 	$(PYTEST) tests/unit -n 2
 
 test-contract: venv ## Files that must agree with each other (seconds)
-	$(PYTEST) tests/contract
+	@$(PYTHON) -m scripts.toolbox helm >/dev/null
+	$(PYTEST) tests/contract -n 2
 
 test-chart: venv ## Render the chart in every way (about 1 min; builds Helm where there is none)
+	@$(PYTHON) -m scripts.toolbox helm helm3 >/dev/null
 	$(PYTEST) tests/chart -n 2
 
 test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
 	@scripts/tools.sh curl:curl ps:procps ss:iproute2
 	$(PYTEST) tests/stack
 
-test-faults: venv ## Kill, hang and starve the real processes (about 5 min)
+test-faults: venv ## Kill, hang and starve the real processes (about 8 min)
 	$(PYTEST) tests/faults -n 4
 
 test-image: venv ## Build the image and run each of its commands in a container
@@ -113,8 +115,9 @@ test-cluster: venv ## The promises on a real Kubernetes: kind with three nodes, 
 
 ##@ Measure
 .PHONY: bench
-bench: venv ## Time a worker's start against Celery as it comes, interleaved in one run
+bench: venv ## Time a worker's start against Celery as it comes, and the chart's rendering
 	$(PYTHON) -m benchmarks.worker_start
+	$(PYTHON) -m benchmarks.chart_render
 
 ##@ Change it
 .PHONY: lint fmt lock manifests golden docs verify clean
@@ -133,6 +136,8 @@ lock: venv ## Compile requirements/*.in into *.txt with hashes (UPGRADE=1 takes 
 	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    $(if $(UPGRADE),--upgrade) requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  $(if $(UPGRADE),--upgrade) -c requirements/app.txt tests/cluster/tiny/requirements.in --output-file tests/cluster/tiny/requirements.txt
 
 manifests: venv ## Write k8s/ from the chart
 	$(PYTHON) -m scripts.manifests

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -10,6 +12,7 @@ import pytest
 from redis import Redis
 
 from app.queues import GROUPS, QUEUE_NAMES, group_of
+from tests.conftest import ROOT
 from tests.support.stack import Stack, until
 
 
@@ -50,11 +53,13 @@ def groups_with(stack: Stack, text: str) -> list[str]:
 
 
 def test_a_task_whose_limit_is_larger_than_the_groups_is_refused_there(stack: Stack) -> None:
-    ran = stack.client("app.producer", "tasks.faults.sleep", "--args", "[0.01]", "--queue", "high_priority", "--json")
-    assert ran.returncode == 1
-    (task_id,) = json.loads(ran.stdout)["task_ids"]
+    asked = "app.send_task('tasks.faults.sleep', [0], queue='high_priority', time_limit=600)"
+    code = f"from app.celery_app import app; print({asked})"
+    sent = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=stack.env, capture_output=True, text=True)
+    assert sent.returncode == 0, sent.stderr
     with Redis.from_url(stack.place.redis_url(1)) as results:
-        stored = json.loads(str(results.get(f"celery-task-meta-{task_id}"), "utf-8"))
+        text = until(lambda: results.get(f"celery-task-meta-{sent.stdout.strip()}"), 30, "the refusal is stored")
+    stored = json.loads(str(text, "utf-8"))
     assert stored["status"] == "FAILURE"
     (sentence,) = stored["result"]["exc_message"]
     assert "asks for a time limit of 600 s, and its group allows 300 s" in sentence

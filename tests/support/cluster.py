@@ -167,7 +167,8 @@ class Release:
         until(lambda: set(sent) <= self.ended(ledger), seconds, f"all {len(sent)} tasks of {ledger} have ended")
         runs = self.runs(ledger)
         starts = Counter(run["task_id"] for run in runs if run["what"] == "start")
-        assert set(starts) == set(sent), "tasks ran that nobody sent"
+        assert set(starts) - set(sent) == set(), "tasks ran that nobody sent"
+        assert set(sent) - set(starts) == set(), f"tasks ended that never started: {runs}"
         again = {task: count for task, count in starts.items() if count > 1}
         assert starts.total() - len(sent) <= repeats, f"started more than once: {again}"
 

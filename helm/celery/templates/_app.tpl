@@ -84,6 +84,11 @@ Params: the root context.
 {{- with .Values.broker.external.sentinel.masterName }}
 - {name: CELERY_SENTINEL_MASTER, value: {{ . | quote }}}
 {{- end }}
+{{- with .Values.broker.external.sentinel.passwordKey }}
+- name: CELERY_SENTINEL_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ include "celery.secretFor" (list $ "broker") }}, key: {{ . }}}
+{{- end }}
 {{- if include "celery.brokerCA" . }}
 - {name: CELERY_BROKER_CA_FILE, value: /etc/celery/broker-tls/ca.crt}
 {{- end }}

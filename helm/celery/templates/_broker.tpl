@@ -91,11 +91,12 @@ Params: list of root context and database number.
 {{- $login = printf "%s:$(CELERY_BROKER_PASSWORD)@" (include "celery.brokerUser" $root) -}}
 {{- end -}}
 {{- $sentinels := $root.Values.broker.external.sentinel.hosts -}}
+{{- $database := index . 1 | int -}}
 {{- if $sentinels -}}
-{{- range $i, $host := $sentinels }}{{ if $i }};{{ end }}sentinel://{{ $login }}{{ $host }}{{ end }}/{{ index . 1 | int }}
+{{- range $i, $host := $sentinels }}{{ if $i }};{{ end }}sentinel://{{ $login }}{{ $host }}/{{ $database }}{{ end -}}
 {{- else -}}
 {{- $scheme := empty (include "celery.brokerTLS" $root) | ternary "redis" "rediss" -}}
-{{- printf "%s://%s%s:%s/%d" $scheme $login (include "celery.brokerHost" $root) (include "celery.brokerPort" $root) (index . 1 | int) -}}
+{{- printf "%s://%s%s:%s/%d" $scheme $login (include "celery.brokerHost" $root) (include "celery.brokerPort" $root) $database -}}
 {{- if include "celery.brokerTLS" $root }}?ssl_cert_reqs=CERT_REQUIRED{{ if include "celery.brokerCA" $root }}&ssl_ca_certs=/etc/celery/broker-tls/ca.crt{{ end }}{{ end -}}
 {{- end -}}
 {{- end -}}

@@ -53,6 +53,9 @@ Params: the root context.
 {{- if and $external.sentinel.hosts (not (include "celery.hasRuntime" .)) }}
 - broker.external.sentinel needs an application that installs the runtime: write app.runtime: installed, or use one endpoint as host.
 {{- end }}
+{{- if and $external.sentinel.passwordKey (not $broker.existingSecret) }}
+- broker.external.sentinel.passwordKey names a key and no Secret is given: write broker.existingSecret, the Secret that has it.
+{{- end }}
 {{- if and (or $external.username $external.scalerUsername) (not $broker.existingSecret) }}
 - broker.external has a user and no password: write broker.existingSecret, the name of a Secret with the key broker-password.
 {{- end }}
