@@ -116,12 +116,15 @@ def _refuse_strangers(client: Client) -> None:
 
 
 def _end_orphans(client: Client) -> None:
-    """End a kind that still creates this cluster for a run that was killed; the lock says that no other run does."""
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if words[1:] == _creating(client) and process.is_running():
+    """End what still creates this cluster for a run that was killed; the lock says that no other run does."""
+    label = f"io.x-k8s.kind.cluster={client.name}"
+    running = [(process, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    for process, words in running:
+        if words[1:] == _creating(client):
             process.kill()
-            process.wait(10)
+    # kind's `docker run` end by themselves; killed, they would leave it to Docker to make the container a little later.
+    starting = [process for process, words in running if words[1:2] == ["run"] and label in words]
+    psutil.wait_procs(starting, timeout=CREATED_WITHIN)
 
 
 def _creating(client: Client) -> list[str]:
@@ -149,6 +152,8 @@ def _create(client: Client, config: Config) -> None:
 def _delete(client: Client) -> None:
     with step(f"Taking away the cluster {client.name}"):
         client.kind("delete", "cluster", "--name", client.name)
+        if client.nodes():
+            raise Refused(f"Nodes of {client.name} came while it was taken away: end what makes them, and try again.")
     _being_made(client).unlink(missing_ok=True)
 
 
