@@ -11,7 +11,8 @@ from app.queues import GROUPS, QUEUE_NAMES, QUEUES, ROUTES, group_of
 from app.schedule import SCHEDULE
 
 app.loader.import_default_modules()
-TASKS = {name: task for name, task in app.tasks.items() if type(task).run.__module__ in TASK_MODULES}
+# Sorted: two processes of the tests must agree on the order.
+TASKS = {name: task for name, task in sorted(app.tasks.items()) if type(task).run.__module__ in TASK_MODULES}
 # The wire names of the example: a producer somewhere else relies on them.
 WIRE_NAMES = {
     "tasks.email.send_email",

@@ -91,7 +91,8 @@ def users(prefix: str, suffix: str = "") -> str:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis with the users of two releases, and one who may see everything."""
-    second = users(TWO, "-two").replace("user default off\n", "")
+    # The default user is named once.
+    second = users(TWO, "-two").partition("\n")[2]
     (tmp_path / "users.acl").write_text(f"{users(ONE)}{second}user admin on >admin ~* &* +@all\n")
     arguments = ("--aclfile", str(tmp_path / "users.acl"))
     server = RedisServer(tmp_path / "redis", arguments=arguments, login=("admin", "admin"))
@@ -213,6 +214,28 @@ def look(flower: httpx.Client) -> None:
 
 
 @pytest.mark.timeout(300)
+def test_transactions_survive_a_restart(tmp_path: Path) -> None:
+    # Redis reads its append-only file as the default user, and refuses each EXEC that user may not run: with a plain
+    # `user default off` every transaction was forgotten at every restart.
+    (tmp_path / "users.acl").write_text(f"{users(ONE)}user admin on >admin ~* &* +@all\n")
+    arguments = ("--aclfile", str(tmp_path / "users.acl"))
+    server = RedisServer(tmp_path / "redis", durable=True, arguments=arguments, login=("admin", "admin"))
+    server.start()
+    with Redis(port=server.port, username="app", password="app") as client:
+        client.pipeline(transaction=True).set(f"{ONE}a", 1).hset(f"{ONE}b", "field", 1).execute()
+    server.stop()
+    server.start()
+    with Redis(port=server.port, username="app", password="app") as client:
+        assert (client.get(f"{ONE}a"), client.hlen(f"{ONE}b")) == (b"1", 1)
+    server.stop()
+
+
+def test_nobody_gets_in_as_the_default_user(server: RedisServer) -> None:
+    for login in ({}, {"username": "default", "password": ""}, {"password": "default"}):
+        with Redis(port=server.port, **login) as nobody, pytest.raises(AuthenticationError):
+            nobody.get(f"{ONE}a")
+
+
 def test_all_the_work_of_a_release_is_within_its_user(
     server: RedisServer, release: Callable[..., Release], world: Outside, tmp_path: Path
 ) -> None:

@@ -104,6 +104,8 @@ Params: list of root context and database number.
 {{/*
 celery.brokerFiles: the files of the broker's ConfigMap.
 Redis compares a channel pattern letter by letter, and kombu's channels begin with the database's number.
+It reads its append-only file as the default user and drops each transaction that user may not run, so users.acl gives it
+every right and switches it off: nobody can be it.
 Params: the root context.
 */}}
 {{- define "celery.brokerFiles" -}}
