@@ -81,7 +81,9 @@ def test_a_killed_broker_keeps_what_it_accepted(own: Release) -> None:
 def send_home(release: Release) -> None:
     """Have no worker in the release until the annotation goes."""
     release.kube.kubectl("annotate", f"scaledobject/{release.name}-worker-default", f"{PAUSED}=0")
-    until(lambda: not release.pods("worker"), 90, "nobody works")
+    workers = {"app.kubernetes.io/component": "worker"}
+    # Those on their way out count, too.
+    until(lambda: not release.kube.items("pods", **workers), 90, "nobody works")
 
 
 def test_a_redis_elsewhere_with_tls_and_users(own: Release, releases: Callable[..., Release]) -> None:
