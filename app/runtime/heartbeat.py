@@ -23,6 +23,8 @@ from app.runtime.options import Options
 logger = get_logger(__name__)
 
 INTERVAL = 2.0
+# Seconds from a connection to the first look whether the loop turns and consumes.
+SOON = 0.1
 ALIVE, READY, TICK = "alive", "ready", "tick"
 # BRPOP is sent anew every second; this much silence with room for work means that nothing is consumed.
 CONSUMING_WITHIN = 15.0
@@ -63,7 +65,11 @@ class Heartbeat(threading.Thread):
         self._ticked = time.monotonic()
         if self._consumes():
             self._consumed = self._ticked
-            self._unproven, self._answered_since = False, None
+            first, self._unproven, self._answered_since = self._unproven, False, None
+            if first:
+                # A rollout waits for the file: not for the thread's next turn.
+                with suppress(OSError):
+                    self._show_ready()
 
     def lost(self) -> None:
         """Note that the consumer lost its connection and reconnects."""

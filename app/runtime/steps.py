@@ -13,7 +13,7 @@ from celery.worker.consumer import Tasks
 from app.runtime import servers
 from app.runtime.clients import client_of
 from app.runtime.guard import Guard
-from app.runtime.heartbeat import INTERVAL, Heartbeat
+from app.runtime.heartbeat import INTERVAL, SOON, Heartbeat
 from app.runtime.keys import EVERY_QUEUE
 from app.runtime.lease import Keeper, ledger
 from app.runtime.options import Options
@@ -63,6 +63,7 @@ def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
             consumer.timer.call_repeatedly(PAUSE_INTERVAL, self._follow_pauses, (consumer,))
             if self.heartbeat is not None:
                 self.heartbeat.connected(consumer)
+                consumer.timer.call_after(SOON, self.heartbeat.tick)
                 consumer.timer.call_repeatedly(INTERVAL, self.heartbeat.tick)
 
         def _examine_server(self, consumer: Any) -> None:
