@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -49,7 +50,7 @@ def host() -> str:
 
 def has_containers() -> bool:
     """Return whether a private daemon, running or not, keeps containers."""
-    return any((data() / "containers").glob("*"))
+    return bool(_containers())
 
 
 def answers(address: str) -> bool:
@@ -114,12 +115,13 @@ def stop() -> bool:
 
 
 def clean() -> None:
-    """End every process, mount, interface and firewall rule of a daemon that does not run (any more)."""
+    """End every process, mount, control group, interface and firewall rule of a daemon that does not run any more."""
     if not state().exists():
         return
     _end(_daemon())
     _end(_processes())
     _unmount()
+    _remove_cgroups()
     _remove_bridges()
     _restore_firewall()
     shutil.rmtree(state())
@@ -166,7 +168,7 @@ def _running() -> list[tuple[psutil.Process, list[str]]]:
 
 def _processes() -> list[psutil.Process]:
     """Return containerd, the shims and all that runs in containers: a killed daemon leaves them running."""
-    known = [path.name for path in (data() / "containers").glob("*")]
+    known = _containers()
     ours = []
     for process, words in _running():
         try:
@@ -195,13 +197,27 @@ def _unmount() -> None:
 
 
 def _remove_bridges() -> None:
-    for name in _bridges():
-        subprocess.run(["ip", "link", "delete", name], capture_output=True)
+    for bridge in _links(r"docker0|br-[0-9a-f]{12}"):
+        # A dead container's end of a cable stays for minutes when connections over it were open.
+        for name in (*_links(r"veth\w+", "master", bridge), bridge):
+            subprocess.run(["ip", "link", "delete", name], capture_output=True)
 
 
-def _bridges() -> list[str]:
-    found = re.findall(r"^\d+: (docker0|br-[0-9a-f]{12})[:@]", _output("ip", "-o", "link"), re.MULTILINE)
-    return list(found)
+def _links(pattern: str, *which: str) -> list[str]:
+    return re.findall(rf"^\d+: ({pattern})[:@]", _output("ip", "-o", "link", "show", *which), re.MULTILINE)
+
+
+def _remove_cgroups() -> None:
+    known = _containers()
+    for folder, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
+        if any(name in folder for name in known):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+
+def _containers() -> list[str]:
+    """Return the ids of the containers that the daemon's data knows."""
+    return [path.name for path in (data() / "containers").glob("*")]
 
 
 def _firewall_before() -> dict[str, str]:

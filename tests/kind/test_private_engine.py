@@ -85,10 +85,12 @@ def left_behind(machine: Machine) -> list[str]:
     mounts = [
         line for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(each in line for each in ours)
     ]
-    interfaces = [line for line in machine.run("ip", "-o", "link").splitlines() if "docker" in line or "br-" in line]
+    interfaces = [line for line in machine.run("ip", "-o", "link").splitlines() if ": lo:" not in line]
+    containers = [path.name for path in (private_engine.data() / "containers").glob("*")]
+    groups = [path for path, _, _ in os.walk("/sys/fs/cgroup") if any(name in path for name in containers)]
     rules = [line for line in machine.run("iptables-save").splitlines() if "docker" in line.lower()]
     state = [str(private_engine.state())] if private_engine.state().exists() else []
-    return [*map(str, processes), *mounts, *interfaces, *rules, *state]
+    return [*map(str, processes), *mounts, *interfaces, *rules, *groups, *state]
 
 
 def test_a_second_start_changes_nothing_and_a_stop_leaves_nothing(machine: Machine, image: str) -> None:
