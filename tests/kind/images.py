@@ -112,6 +112,8 @@ def build(name: str) -> None:
     if name not in images():
         raise Refused(f"There is no image {name!r} to build: ask for one of {', '.join(images())}.", 2)
     images()[name].build(name)
+    # What this name meant before; gigabytes, after a few changes of the node.
+    docker.docker("image", "prune", "--force", "--filter", f"label={docker.KEY}")
 
 
 def _pulled(name: str) -> bool:
