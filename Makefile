@@ -86,7 +86,7 @@ smoke: venv ## Send a task through every queue of the deployed release (ENV=kind
 	@$(PYTHON) -m scripts.deploy smoke $(where)
 
 ##@ Test
-.PHONY: test test-unit test-contract test-chart test-stack test-faults test-image test-cluster
+.PHONY: test test-unit test-contract test-chart test-stack test-faults test-image test-kind test-cluster
 test: test-unit test-contract test-chart test-stack ## Run the fast tiers: unit, contract, chart, stack (see tests/README.md)
 
 test-unit: venv ## Functions and a real Redis of their own (about 2 min)
@@ -109,6 +109,10 @@ test-faults: venv ## Kill, hang and starve the real processes (about 8 min)
 
 test-image: venv ## Build the image and run each of its commands in a container
 	$(PYTEST) tests/image
+
+test-kind: venv ## The engine and the cluster themselves: killed, mended, taken away (root, about 5 min)
+	@scripts/tools.sh dockerd:docker.io jq:jq
+	$(PYTEST) tests/kind
 
 test-cluster: venv ## The promises on a real Kubernetes: kind with three nodes, or any other (CONTEXT=)
 	CLUSTER_CONTEXT="$(CONTEXT)" $(PYTEST) tests/cluster
