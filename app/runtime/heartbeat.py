@@ -34,9 +34,7 @@ PROBE_INTERVAL = 10.0
 # No process is forked while this thread connects: the child would have OpenSSL's locks as they are now, and wait for
 # them for ever at its own first connection. The price is a fork that is up to two seconds late when Redis hangs.
 _connecting = threading.Lock()
-os.register_at_fork(
-    before=_connecting.acquire, after_in_parent=_connecting.release, after_in_child=_connecting.release
-)
+os.register_at_fork(before=_connecting.acquire, after_in_parent=_connecting.release, after_in_child=_connecting.release)
 
 
 class Heartbeat(threading.Thread):
