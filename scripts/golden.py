@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from scripts import toolbox
-from scripts.cluster.refused import Refused
-from scripts.cluster.versions import ROOT, pinned
+from scripts.refused import Refused, exit_with
+from scripts.versions import ROOT, pinned
 
 CHART = ROOT / "helm" / "celery"
 GOLDEN = ROOT / "tests" / "golden"
@@ -53,8 +53,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Refused as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(refused.code)
+    exit_with(main)

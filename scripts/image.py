@@ -24,9 +24,9 @@ import certifi
 
 from app import __version__
 from scripts.cluster import engine
-from scripts.cluster.progress import run, step
-from scripts.cluster.refused import Refused
-from scripts.cluster.versions import pinned
+from scripts.progress import run, step
+from scripts.refused import Refused
+from scripts.versions import pinned
 
 ROOT = Path(__file__).resolve().parent.parent
 # IMAGE_REPOSITORY in the environment says another one, for example registry.example.com/team/celery.

@@ -18,10 +18,10 @@ from typing import Any
 import yaml
 
 from scripts import toolbox
-from scripts.cluster.refused import Refused
-from scripts.cluster.versions import pinned
-from scripts.deploy.environment import CHART, ROOT
+from scripts.deploy.environment import CHART
 from scripts.image import REPOSITORY
+from scripts.refused import Refused, exit_with
+from scripts.versions import ROOT, pinned
 
 FOLDER = ROOT / "k8s"
 RELEASE = NAMESPACE = "celery"
@@ -127,8 +127,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Refused as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(refused.code)
+    exit_with(main)

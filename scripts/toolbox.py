@@ -13,8 +13,8 @@ from pathlib import Path
 
 from scripts.cluster import cache
 from scripts.cluster.programs import PROGRAMS
-from scripts.cluster.refused import Refused, exit_with
-from scripts.cluster.versions import numbers, pinned
+from scripts.refused import Refused, exit_with
+from scripts.versions import numbers, pinned
 
 # Seconds for a tool to say its version.
 ANSWERS_WITHIN = 20

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from scripts.cluster.versions import ROOT
+from scripts.versions import ROOT
 
 VALUES = ROOT / "helm" / "celery" / "values.yaml"
 TABLE = ROOT / "docs" / "values.md"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +11,11 @@ from celery import Celery
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis import Redis
+
+# No process is forked while a thread connects: the child would have OpenSSL's locks as they are then, and wait for
+# them for ever at its own first connection. The price: a fork is late by a connection's timeout when Redis hangs.
+_connecting = threading.Lock()
+os.register_at_fork(before=_connecting.acquire, after_in_parent=_connecting.release, after_in_child=_connecting.release)
 
 
 def dedicated(app: Celery, timeout: float) -> Redis:
@@ -26,7 +33,8 @@ def dedicated(app: Celery, timeout: float) -> Redis:
     }
     connection = app.connection_for_read(transport_options=options)
     try:
-        client = client_of(connection)
+        with _connecting:
+            client = client_of(connection)
     except OperationalError as error:
         raise ConnectionError(str(error)) from error
     # The pool belongs to the channel, and the channel to the connection: they live as long as the client.

@@ -7,7 +7,6 @@ A probe that pings through Redis fails with Redis, costs 190 times as much, and 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import suppress
@@ -31,10 +30,6 @@ ALIVE, READY, TICK = "alive", "ready", "tick"
 CONSUMING_WITHIN = 15.0
 # While reconnecting, how often to look whether Redis answers others.
 PROBE_INTERVAL = 10.0
-# No process is forked while this thread connects: the child would have OpenSSL's locks as they are now, and wait for
-# them for ever at its own first connection. The price is a fork that is up to two seconds late when Redis hangs.
-_connecting = threading.Lock()
-os.register_at_fork(before=_connecting.acquire, after_in_parent=_connecting.release, after_in_child=_connecting.release)
 
 
 class Heartbeat(threading.Thread):
@@ -107,8 +102,7 @@ class Heartbeat(threading.Thread):
         if now - self._probed >= PROBE_INTERVAL:
             self._probed = now
             try:
-                with _connecting:
-                    dedicated(self.app, timeout=2).ping()
+                dedicated(self.app, timeout=2).ping()
             except Exception:  # whatever it is, Redis does not answer
                 self._answered_since = None
             else:

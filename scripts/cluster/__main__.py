@@ -14,7 +14,7 @@ from typing import Any
 from scripts.cluster import config, engine, health, lifecycle, loading
 from scripts.cluster.client import Client
 from scripts.cluster.config import Config
-from scripts.cluster.refused import Refused, exit_with
+from scripts.refused import Refused, exit_with
 
 
 def main() -> int:

@@ -9,8 +9,8 @@ from string import Template
 from scripts import toolbox
 from scripts.cluster import cache, names
 from scripts.cluster.golang import copy, fetch
-from scripts.cluster.progress import run
-from scripts.cluster.versions import pinned
+from scripts.progress import run
+from scripts.versions import pinned
 
 OVERLAYS = Path(__file__).with_name("addons")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scripts import toolbox
 from scripts.cluster import engine
-from scripts.cluster.progress import run
+from scripts.progress import run
 
 
 @dataclass(frozen=True)

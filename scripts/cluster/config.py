@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from scripts.cluster import cache, names, private_engine
-from scripts.cluster.refused import Refused
+from scripts.refused import Refused
 
 HERE = Path(__file__).parent
 # Each port's variable and default: those that the README opens.

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping
 
 from scripts.cluster import private_engine
-from scripts.cluster.refused import Refused, exit_with
+from scripts.refused import Refused, exit_with
 
 
 def find() -> str | None:

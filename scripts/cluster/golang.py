@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.cluster import cache
-from scripts.cluster.progress import run, step
-from scripts.cluster.refused import Refused
-from scripts.cluster.versions import numbers, pinned
+from scripts.progress import run, step
+from scripts.refused import Refused
+from scripts.versions import numbers, pinned
 
 # From here on Go fetches a newer toolchain by itself where a module asks for one.
 OLDEST_GO = (1, 21)

@@ -7,7 +7,7 @@ from typing import Any
 
 from scripts.cluster.addons import ADDONS
 from scripts.cluster.client import Client
-from scripts.cluster.refused import Refused
+from scripts.refused import Refused
 
 # Served by the add-ons through the API server: HPA and KEDA ask them.
 SERVED = ("v1beta1.metrics.k8s.io", "v1beta1.external.metrics.k8s.io")

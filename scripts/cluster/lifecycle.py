@@ -14,8 +14,8 @@ from scripts.cluster.addons import ADDONS
 from scripts.cluster.client import Client
 from scripts.cluster.config import PORTS, Config
 from scripts.cluster.loading import load
-from scripts.cluster.progress import step
-from scripts.cluster.refused import Refused
+from scripts.progress import step
+from scripts.refused import Refused
 
 # Seconds.
 CREATED_WITHIN, READY_WITHIN = 300, 180

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.cluster.client import Client
-from scripts.cluster.progress import step
-from scripts.cluster.refused import Refused
+from scripts.progress import step
+from scripts.refused import Refused
 
 
 def load(client: Client, images: list[str]) -> None:

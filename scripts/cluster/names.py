@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.cluster.versions import pinned
+from scripts.versions import pinned
 
 NODE = f"kindest/node:v{pinned('KUBERNETES_VERSION')}"
 METRICS_SERVER = f"registry.k8s.io/metrics-server/metrics-server:v{pinned('METRICS_SERVER_VERSION')}"

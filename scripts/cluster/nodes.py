@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 
 from scripts.cluster.client import Client
-from scripts.cluster.refused import Refused
+from scripts.refused import Refused
 
 # Seconds: Kubernetes itself gives a silent node 40 s before it calls it unreachable.
 LOST_WITHIN, BACK_WITHIN, DRAINED_WITHIN = 90, 120, 900

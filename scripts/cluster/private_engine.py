@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 
 from scripts.cluster import cache
-from scripts.cluster.progress import run, step
-from scripts.cluster.refused import Refused
+from scripts.progress import run, step
+from scripts.refused import Refused
 
 # Seconds.
 STARTS_WITHIN, STOPS_WITHIN, ANSWERS_WITHIN = 60, 60, 10

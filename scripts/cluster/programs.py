@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.cluster.golang import Program
-from scripts.cluster.versions import pinned
+from scripts.versions import pinned
 
 
 def _kubernetes(name: str) -> Program:

@@ -14,11 +14,11 @@ from typing import Any
 
 from scripts import image
 from scripts.cluster import config
-from scripts.cluster.refused import Refused
 from scripts.deploy import environment as environments
 from scripts.deploy import preflight, release, rollout
 from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
+from scripts.refused import Refused
 
 Tell = Callable[[str], None]
 

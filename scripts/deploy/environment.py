@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from scripts.cluster.refused import Refused
+from scripts.refused import Refused
+from scripts.versions import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "celery"
 ENVIRONMENTS = CHART / "environments"
 

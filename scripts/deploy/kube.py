@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from scripts import toolbox
-from scripts.cluster.refused import Refused
 from scripts.deploy.environment import CHART, Environment
+from scripts.refused import Refused
 
 # Seconds that one answer of the API server may take.
 ANSWERS_WITHIN = 20

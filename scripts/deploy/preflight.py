@@ -6,9 +6,9 @@ import subprocess
 from typing import Any
 
 from scripts import toolbox
-from scripts.cluster.refused import Refused
 from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
+from scripts.refused import Refused
 
 # Who brings the kinds that the chart may render and a fresh cluster lacks.
 BRINGERS = {

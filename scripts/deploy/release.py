@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from scripts.cluster.refused import Refused
 from scripts.deploy.environment import CHART
 from scripts.deploy.kube import Kube
+from scripts.refused import Refused
 
 NAMESPACE = """\
 apiVersion: v1

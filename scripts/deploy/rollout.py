@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scripts.cluster.refused import Refused
 from scripts.deploy.kube import Kube
+from scripts.refused import Refused
 
 WORKLOADS = "deployments,statefulsets"
 # Seconds that a pod may be in a state that often passes by itself, such as waiting for a Secret that is being made.

@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 
-from scripts.stack.place import PORTS, Place, Refused, client_environment, write_secret
+from scripts.refused import Refused
+from scripts.stack.place import PORTS, Place, client_environment, write_secret
 
 # Seconds in which every process has to be ready; a fresh clone compiles its bytecode meanwhile.
 READY_WITHIN = 120

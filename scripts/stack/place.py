@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.refused import Refused
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Each port's variable and default; the names are those of the processes in `processes.py`.
@@ -23,14 +25,6 @@ PORTS: dict[str, tuple[str, int]] = {
 }
 # A Unix socket's path holds 107 bytes, and supervisor binds a temporary name first: the path, a dot and its process id.
 LONGEST_SOCKET = 107 - len(".4194304")
-
-
-class Refused(Exception):
-    """What was asked can't be done; the message is one sentence with the way out. `code` is the exit code."""
-
-    def __init__(self, sentence: str, code: int = 1) -> None:
-        super().__init__(sentence)
-        self.code = code
 
 
 @dataclass(frozen=True)

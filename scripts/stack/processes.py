@@ -14,7 +14,8 @@ from typing import Literal
 from app.config import Settings
 from app.queues import GROUPS, Group
 from scripts import redis_server
-from scripts.stack.place import Place, Refused
+from scripts.refused import Refused
+from scripts.stack.place import Place
 
 # What every worker is started with, here and in the chart. Mingle and gossip make a start slower the more workers
 # there are; a heartbeat event every 10 s is all Flower needs.

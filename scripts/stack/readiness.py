@@ -11,7 +11,8 @@ import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 
-from scripts.stack.place import Place, Refused
+from scripts.refused import Refused
+from scripts.stack.place import Place
 from scripts.stack.supervision import Supervisor
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from scripts.stack.place import ROOT, Place, Refused, write_secret
+from scripts.refused import Refused
+from scripts.stack.place import ROOT, Place, write_secret
 
 if TYPE_CHECKING:
     # It reads the application's settings, and `up` uses this module before it has laid them.

@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 
-from scripts.stack.place import Place, Refused
+from scripts.refused import Refused
+from scripts.stack.place import Place
 
 SUBJECT = "Your stack is up"
 # Task name, its queue by the routes, and arguments, for what the API does not send.

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from scripts import image
-from scripts.cluster.versions import pinned
+from scripts.versions import pinned
 from tests.conftest import ROOT
 from tests.support.cluster import Cluster, Release
 

@@ -12,10 +12,10 @@ from string import Template
 import pytest
 import trustme
 
-from scripts.cluster.refused import Refused
-from scripts.cluster.versions import pinned
 from scripts.deploy.kube import Kube
 from scripts.deploy.release import uninstall
+from scripts.refused import Refused
+from scripts.versions import pinned
 from tests.cluster.conftest import carry
 from tests.support.cluster import Release, merged
 from tests.support.stack import until

@@ -20,7 +20,7 @@ import pytest
 
 from app.queues import GROUPS
 from scripts import toolbox
-from scripts.cluster.refused import Refused
+from scripts.refused import Refused
 from tests.conftest import ROOT
 from tests.support.cluster import Cluster, Release
 from tests.support.stack import until

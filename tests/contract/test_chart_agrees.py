@@ -16,9 +16,9 @@ import app
 from app.config import Settings
 from app.queues import GROUPS
 from app.runtime.health import FILES
-from scripts.cluster.versions import pinned
 from scripts.stack.place import PORTS, Place
 from scripts.stack.processes import STOP_MARGIN, Process, describe, worker_environment
+from scripts.versions import pinned
 from tests.conftest import ROOT
 from tests.support.helm import (
     CHART,

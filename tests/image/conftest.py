@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from scripts import image as images
-from scripts.cluster.refused import Refused
-from scripts.cluster.versions import pinned
+from scripts.refused import Refused
+from scripts.versions import pinned
 from tests.image.containers import Network, docker
 
 

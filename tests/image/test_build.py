@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from scripts import image as images
-from scripts.cluster.versions import pinned
+from scripts.versions import pinned
 from tests.conftest import ROOT
 from tests.image.containers import docker
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from scripts.cluster.refused import exit_with
+from scripts.refused import exit_with
 from tests.kind import docker, images
 
 

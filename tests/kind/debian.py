@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.cluster import cache
-from scripts.cluster.progress import run, step
+from scripts.progress import run, step
 from tests.kind import docker
 
 # What no container reads.

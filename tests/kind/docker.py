@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from scripts.cluster import engine
-from scripts.cluster.progress import run
+from scripts.progress import run
 
 # A built image carries the hash of what went into it; a pulled one has no such label.
 KEY = "celery-on-kubernetes.key"

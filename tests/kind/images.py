@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from scripts.cluster import cache, names
 from scripts.cluster.programs import PROGRAMS
-from scripts.cluster.progress import step
-from scripts.cluster.refused import Refused
-from scripts.cluster.versions import pinned
+from scripts.progress import step
+from scripts.refused import Refused
+from scripts.versions import pinned
 from tests.kind import docker, node
 from tests.kind.debian import Root
 

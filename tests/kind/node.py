@@ -11,8 +11,8 @@ from pathlib import Path
 from scripts.cluster import cache
 from scripts.cluster.golang import copy, fetch
 from scripts.cluster.programs import PROGRAMS
-from scripts.cluster.progress import run, step
-from scripts.cluster.versions import pinned
+from scripts.progress import run, step
+from scripts.versions import pinned
 from tests.kind import debian, docker, inside, storage
 from tests.kind.debian import Root
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from scripts.cluster.golang import fetch
-from scripts.cluster.refused import Refused
-from scripts.cluster.versions import pinned
+from scripts.refused import Refused
+from scripts.versions import pinned
 
 SOURCE = "pkg/build/nodeimage/const_storage.go"
 

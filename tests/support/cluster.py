@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from scripts.cluster.refused import Refused
 from scripts.deploy import release, rollout
 from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
+from scripts.refused import Refused
 from tests.support.stack import until
 
 # A release that fits beside others on a small machine, with the tasks that fail and sleep on request.

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from scripts import toolbox
-from scripts.cluster.versions import ROOT, pinned
+from scripts.versions import ROOT, pinned
 from tests.support import kubernetes
 
 CHART = ROOT / "helm" / "celery"

@@ -12,7 +12,7 @@ import yaml
 from kubernetes_validate import utils
 
 from scripts.cluster import golang
-from scripts.cluster.versions import pinned
+from scripts.versions import pinned
 
 NEWEST = ".".join(pinned("KUBERNETES_VERSION").split(".")[:2])
 MINORS = [f"1.{minor}" for minor in range(30, int(NEWEST.split(".")[1]) + 1)]

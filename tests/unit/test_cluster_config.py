@@ -8,8 +8,8 @@ import pytest
 
 from scripts.cluster import private_engine
 from scripts.cluster.config import PORTS, Config
-from scripts.cluster.refused import Refused
-from scripts.cluster.versions import numbers, pinned
+from scripts.refused import Refused
+from scripts.versions import numbers, pinned
 
 
 def test_without_any_wish_the_cluster_is_celery_with_the_readmes_ports() -> None:

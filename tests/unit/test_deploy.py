@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from scripts.cluster.refused import Refused
 from scripts.deploy import environment, release, rollout
+from scripts.refused import Refused
 
 
 def test_an_environment_that_is_not_there_is_answered_with_those_that_are() -> None:

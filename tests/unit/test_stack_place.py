@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.queues import GROUPS
-from scripts.stack.place import LONGEST_SOCKET, PORTS, Place, Refused, client_environment
+from scripts.refused import Refused
+from scripts.stack.place import LONGEST_SOCKET, PORTS, Place, client_environment
 from scripts.stack.processes import STOP_MARGIN, WORKER_FLAGS, describe
 from scripts.stack.supervision import configuration
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cluster.versions import pinned
+from scripts.versions import pinned
 from tests.conftest import ROOT
 
 

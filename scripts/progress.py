@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.cluster.refused import Refused
+from scripts.refused import Refused
 
 # Seconds between two signs of life: on a terminal the line is rewritten, in a log a new one is written.
 ON_A_TERMINAL, IN_A_LOG = 1, 30

@@ -1,4 +1,4 @@
-"""What every part of the cluster raises for a person to read."""
+"""What every command raises for a person to read."""
 
 from __future__ import annotations
 
