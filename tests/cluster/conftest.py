@@ -1,7 +1,7 @@
 """The cluster that the tests run on, and releases in namespaces of their own.
 
 `make cluster-up`'s own code brings it up beside a cluster of yours; CLUSTER_CONTEXT names another one instead, whose
-nodes must be able to pull IMAGE. KEEP_CLUSTER=1 leaves it there for the next run.
+nodes must be able to pull IMAGE and TINY_IMAGE. KEEP_CLUSTER=1 leaves it there for the next run.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from scripts import image
+from scripts.cluster import cache
 from scripts.versions import pinned
 from tests.conftest import ROOT
 from tests.support.cluster import Cluster, Release
@@ -38,6 +39,8 @@ def shell() -> dict[str, str]:
     """The environment for the project's commands, so that they mean the cluster of the tests."""
     if os.environ.get("CLUSTER_CONTEXT"):
         return dict(os.environ)
+    # A file of its own: kind makes a new cluster the current context, and that is yours to choose.
+    os.environ["KUBECONFIG"] = str(cache.root() / f"{NAME}.kubeconfig")
     return {**PORTS, **os.environ, "CLUSTER_NAME": NAME}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 
 import pytest
@@ -22,7 +23,7 @@ print(json.dumps([result.get(timeout=60) for result in results]))
 
 @pytest.fixture(scope="module")
 def release(cluster: Cluster, shell: dict[str, str], releases: Callable[..., Release]) -> Release:
-    reference = image.build(TINY)[0]
+    reference = os.environ.get("TINY_IMAGE") or image.build(TINY)[0]
     carry(shell, reference)
     repository, _, tag = reference.rpartition(":")
     release = releases()
