@@ -5,6 +5,8 @@ Sources of the measured facts: the project's reliability notes; the tests under 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +62,33 @@ class Options:
     retry_delay: int = 10
     kills: int = 3
     unbounded_pool: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Options:
+        """Return the options that the chart tells a process in `environment` (default: the process's).
+
+        Raises ValueError for a variable whose value is no number.
+        """
+        env = os.environ if environment is None else environment
+        numbers = {
+            "lease": ("CELERY_LEASE_SECONDS", float),
+            "time_limit": ("CELERY_TIME_LIMIT_SECONDS", int),
+            "max_eta": ("CELERY_MAX_ETA_SECONDS", int),
+            "beat_lock": ("CELERY_BEAT_LOCK_SECONDS", float),
+        }
+        given: dict[str, Any] = {name: kind(env[key]) for name, (key, kind) in numbers.items() if env.get(key)}
+        return cls(
+            group=env.get("CELERY_WORKER_GROUP", ""),
+            key_prefix=env.get("CELERY_KEY_PREFIX", ""),
+            heartbeat_dir=env.get("CELERY_HEARTBEAT_DIR", ""),
+            unbounded_pool=env.get("CELERY_UNBOUNDED_POOL", "").lower() in ("true", "1", "yes"),
+            access=Access(
+                sentinel_master=env.get("CELERY_SENTINEL_MASTER", ""),
+                sentinel_password=env.get("CELERY_SENTINEL_PASSWORD", ""),
+                ca_file=env.get("CELERY_BROKER_CA_FILE", ""),
+            ),
+            **given,
+        )
 
     @property
     def renewal_interval(self) -> float:

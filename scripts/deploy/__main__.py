@@ -1,9 +1,8 @@
-"""`make deploy`, `undeploy`, `cluster-status` and `smoke`: the chart in an environment's cluster."""
+"""`make deploy`, `undeploy`, `status ENV=...` and `smoke`: the chart in an environment's cluster."""
 
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import os
 import subprocess
@@ -13,9 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts import image
-from scripts.cluster import config
+from scripts.deploy import addresses, preflight, release, rollout
 from scripts.deploy import environment as environments
-from scripts.deploy import preflight, release, rollout
 from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
 from scripts.refused import Refused
@@ -39,7 +37,7 @@ def up(environment: Environment, options: argparse.Namespace, tell: Tell) -> int
     release.install(kube, chosen)
     rollout.wait(kube, options.timeout, tell)
     seconds = round(time.monotonic() - began, 1)
-    found = addresses(kube)
+    found = addresses.find(kube)
     if options.json:
         print(json.dumps({"seconds": seconds, "addresses": found}))
         return 0
@@ -55,6 +53,8 @@ def down(environment: Environment, options: argparse.Namespace, tell: Tell) -> i
     preflight.check_cluster(kube)
     gone = release.uninstall(kube)
     tell("Uninstalled; the broker's volume stays." if gone else "Nothing was installed.")
+    if options.json:
+        print(json.dumps({"uninstalled": gone}))
     return 0
 
 
@@ -71,7 +71,9 @@ def smoke(environment: Environment, options: argparse.Namespace, tell: Tell) -> 
     except Refused as refused:
         print(str(refused).splitlines()[0], file=sys.stderr)
         code = 1
-    print(kube.kubectl("logs", "--selector", "app.kubernetes.io/component=test", "--tail", "-1"), end="")
+    mine = f"app.kubernetes.io/component=test,app.kubernetes.io/instance={environment.release}"
+    log = kube.kubectl("logs", "--selector", mine, "--tail", "-1")
+    print(json.dumps({"passed": code == 0, "log": log.splitlines()}) if options.json else log.rstrip())
     return code
 
 
@@ -92,27 +94,6 @@ def status(environment: Environment, options: argparse.Namespace, tell: Tell) ->
             ready, name = "yes" if row["ready"] else "NO", row["name"]
             print(f"{name:<28}{ready:<7}{row['pods']:>6}{row['wanted']:>8}{restarts.get(name, 0):>10}")
     return 0 if healthy else 1
-
-
-def addresses(kube: Kube) -> dict[str, str]:
-    """Return where the API and Flower are, and how to get in: the words a person needs."""
-    ports = config.from_environment().ports
-    found, prefix = {}, f"kubectl --context {kube.environment.context} --namespace {kube.environment.namespace}"
-    for item in kube.items("services"):
-        component = item["metadata"]["labels"]["app.kubernetes.io/component"]
-        port = item["spec"]["ports"][0]
-        if component == "broker":
-            continue
-        # kind's configuration leads these components' ports of this machine to their node ports.
-        mapped = ports.get(component) if kube.environment.brings_its_image and port.get("nodePort") else None
-        forward = f"{prefix} port-forward service/{item['metadata']['name']} {port['port']}"
-        found[component] = f"http://127.0.0.1:{mapped}" if mapped else forward
-    for item in kube.items("secrets"):
-        for key, label in (("api-token", "API token"), ("flower-password", "Flower login")):
-            if value := (item.get("data") or {}).get(key):
-                text = base64.b64decode(value).decode()
-                found[label] = f"Bearer {text}" if key == "api-token" else f"user flower, password {text}"
-    return found
 
 
 def _image(environment: Environment, tell: Tell) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def check_kinds(kube: Kube, rendered: list[dict[str, Any]]) -> None:
 
 def check_secrets(kube: Kube, rendered: list[dict[str, Any]]) -> None:
     """Raise Refused for Secrets that pods name, and that neither the chart nor the cluster has."""
-    made = {document["metadata"]["name"] for document in rendered if document["kind"] in ("Secret", "ExternalSecret")}
+    made = {_secret_made_by(document) for document in rendered if document["kind"] in ("Secret", "ExternalSecret")}
     there = {item["metadata"]["name"] for item in kube.json("get", "secrets")["items"]}
     missing = sorted({name for document in rendered for name in _secret_names(document)} - made - there)
     if missing:
@@ -67,6 +67,12 @@ def check_secrets(kube: Kube, rendered: list[dict[str, Any]]) -> None:
             f"Pods need the Secret {', '.join(missing)}, which namespace {kube.environment.namespace} hasn't: "
             "create it (kubectl create secret generic), or leave existingSecret empty to have one made."
         )
+
+
+def _secret_made_by(document: dict[str, Any]) -> str:
+    # An ExternalSecret may name the Secret that it makes otherwise than itself.
+    target = document.get("spec", {}).get("target", {}) if document["kind"] == "ExternalSecret" else {}
+    return str(target.get("name") or document["metadata"]["name"])
 
 
 def _secret_names(node: Any) -> set[str]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 from scripts.deploy.environment import CHART
 from scripts.deploy.kube import Kube
 from scripts.refused import Refused
 
+# Seconds that Helm itself takes at most; Helm's own default.
+HELM_TIMEOUT = 300
 NAMESPACE = """\
 apiVersion: v1
 kind: Namespace
@@ -43,31 +47,39 @@ def uninstall(kube: Kube) -> bool:
     names = [f"deployment/{item['metadata']['name']}" for item in running]
     if names:
         kube.kubectl("delete", *names, "--cascade=foreground", f"--timeout={seconds}s", timeout=seconds + 20)
-    kube.helm("uninstall", kube.environment.release, "--wait", "--cascade", "foreground", "--timeout", "5m")
+    kube.helm("uninstall", kube.environment.release, "--wait", "--cascade", "foreground", timeout=HELM_TIMEOUT + 30)
     return True
 
 
 def is_installed(kube: Kube) -> bool:
     """Return whether Helm knows the release."""
-    return _status(kube) != ""
+    return _info(kube) is not None
 
 
-def _status(kube: Kube) -> str:
-    """Return what Helm calls the release's state, empty when there is none."""
+def _info(kube: Kube) -> dict[str, Any] | None:
+    """Return what Helm knows of the release's state, None when there is none."""
     try:
-        return str(json.loads(kube.helm("status", kube.environment.release, "--output", "json"))["info"]["status"])
+        info: dict[str, Any] = json.loads(kube.helm("status", kube.environment.release, "--output", "json"))["info"]
     except Refused as refused:
         if "not found" in str(refused):
-            return ""
+            return None
         raise
+    return info
 
 
 def _free_a_broken_release(kube: Kube) -> None:
     # A Helm that was killed leaves its release pending, and every later one refuses to touch it.
-    status = _status(kube)
-    if status == "pending-install":
+    info = _info(kube) or {"status": ""}
+    if not str(info["status"]).startswith("pending-"):
+        return
+    since = datetime.fromisoformat(str(info["last_deployed"]))
+    if (datetime.now(UTC) - since).total_seconds() < HELM_TIMEOUT:
+        raise Refused(
+            f"{kube.environment.release} is being deployed by somebody else since {since:%H:%M:%S}: wait for it."
+        )
+    if info["status"] == "pending-install":
         kube.helm("uninstall", kube.environment.release)
-    elif status.startswith("pending-"):
+    else:
         kube.helm("rollback", kube.environment.release)
 
 

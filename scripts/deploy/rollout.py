@@ -27,7 +27,7 @@ WAY_OUT = {
 
 
 def wait(kube: Kube, seconds: float, tell: Callable[[str], None]) -> None:
-    """Return when every workload of the release is rolled out and its Jobs are done; `tell` hears of each.
+    """Return when every workload of the release is rolled out; `tell` hears of each.
 
     Raises Refused with the first pod in the way, as soon as that is sure, or after `seconds`.
     """
@@ -46,7 +46,7 @@ def wait(kube: Kube, seconds: float, tell: Callable[[str], None]) -> None:
         _refuse_hopeless(kube, stuck)
         if time.monotonic() - began > seconds:
             troubles = [trouble for _, trouble in (troubled(pod) for pod in kube.items("pods")) if trouble]
-            why = troubles[0] if troubles else "its pods are starting; give it longer with TIMEOUT=seconds"
+            why = troubles[0] if troubles else f"its pods run and aren't ready yet: {_unready_words(kube)}"
             raise Refused(f"Not ready after {seconds:.0f} s: {', '.join(waiting) or 'nothing is there'}: {why}.")
         time.sleep(1)
 
@@ -86,12 +86,27 @@ def _refuse_hopeless(kube: Kube, stuck: dict[str, float]) -> None:
         name = pod["metadata"]["name"]
         if not reason or reason == "Unschedulable" or pod["metadata"].get("deletionTimestamp"):
             continue
+        if reason == "CreateContainerConfigError" and not all(map(_succeeded, kube.items("jobs"))):
+            # It waits for the passwords, and their Job for its image.
+            continue
         seen.add(name)
         since = stuck.setdefault(name, now)
         if reason in HOPELESS or now - since > PATIENCE:
             raise Refused(f"{sentence}. Its last words: {last_words(kube, pod) or 'none'}")
     for name in set(stuck) - seen:
         del stuck[name]
+
+
+def _succeeded(job: dict[str, Any]) -> bool:
+    return bool(job.get("status", {}).get("succeeded"))
+
+
+def _unready_words(kube: Kube) -> str:
+    for pod in reversed(kube.items("pods")):
+        ready = {condition["type"]: condition["status"] for condition in pod.get("status", {}).get("conditions", [])}
+        if ready.get("Ready") != "True" and pod["status"].get("phase") == "Running":
+            return f"{pod['metadata']['name']} says: {last_words(kube, pod) or 'nothing'} (longer: TIMEOUT=seconds)"
+    return "give it longer with TIMEOUT=seconds"
 
 
 def last_words(kube: Kube, pod: dict[str, Any]) -> str:

@@ -120,7 +120,7 @@ def test_two_releases_in_one_namespace_share_no_name_no_selector_and_no_key() ->
 
 def test_names_that_look_like_numbers_stay_names() -> None:
     values = {
-        "fullnameOverride": "1e3",
+        "fullnameOverride": "on",
         "app": {"module": "null", "runtime": "installed"},
         "broker": {"existingSecret": "789", "tls": {"enabled": True, "existingSecret": "0x1"}},
         "flower": {"existingSecret": "1"},
@@ -130,7 +130,7 @@ def test_names_that_look_like_numbers_stay_names() -> None:
         },
     }
     objects = render(values, release="123", namespace="456")
-    assert objects["Deployment", "1e3-worker-on"]["metadata"]["labels"]["worker-group"] == "on"
+    assert objects["Deployment", "on-worker-on"]["metadata"]["labels"]["worker-group"] == "on"
 
 
 def test_the_longest_names_still_fit() -> None:

@@ -102,12 +102,15 @@ def test_a_worker_that_is_killed_comes_back_by_itself(stack: Stack) -> None:
 
 
 def test_status_shows_each_process_as_ready(stack: Stack) -> None:
-    ran = stack.command("status")
-    assert ran.returncode == 0, ran.stdout
-    rows = {line.split()[0]: line.split() for line in ran.stdout.splitlines()[1:]}
-    assert sorted(rows) == sorted(NAMES)
-    assert {row[1] for row in rows.values()} == {"running"}
-    assert {row[2] for row in rows.values()} == {"yes"}
+    def rows() -> dict[str, list[str]]:
+        ran = stack.command("status")
+        assert ran.returncode == 0, ran.stdout
+        return {line.split()[0]: line.split() for line in ran.stdout.splitlines()[1:]}
+
+    assert sorted(rows()) == sorted(NAMES)
+    assert {row[2] for row in rows().values()} == {"yes"}
+    # The supervisor calls a process starting for its first five seconds, however soon it is ready.
+    until(lambda: {row[1] for row in rows().values()} == {"running"}, 15, "the supervisor calls all of them running")
 
 
 def test_logs_of_one_process_are_shown_and_an_unknown_one_is_refused(stack: Stack) -> None:

@@ -87,7 +87,7 @@ Params: the root context.
 {{- with .Values.broker.external.sentinel.passwordKey }}
 - name: CELERY_SENTINEL_PASSWORD
   valueFrom:
-    secretKeyRef: {name: {{ include "celery.secretFor" (list $ "broker") }}, key: {{ . }}}
+    secretKeyRef: {name: {{ include "celery.secretFor" (list $ "broker") }}, key: {{ . | quote }}}
 {{- end }}
 {{- if include "celery.brokerCA" . }}
 - {name: CELERY_BROKER_CA_FILE, value: /etc/celery/broker-tls/ca.crt}

@@ -24,15 +24,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{/*
-celery.podLabels: the selector and the user's own labels.
+celery.podLabels: the selector, which nothing overrides, and the user's own labels.
 Params: as celery.selector, and own: the component's podLabels.
 */}}
 {{- define "celery.podLabels" -}}
-{{ include "celery.selector" . }}
-app.kubernetes.io/part-of: celery
-{{- with .own }}
-{{ toYaml . }}
-{{- end }}
+{{- $ours := include "celery.selector" . | fromYaml -}}
+{{- merge (dict) $ours (.own | default dict) (dict "app.kubernetes.io/part-of" "celery") | toYaml -}}
 {{- end -}}
 
 {{/*

@@ -101,7 +101,9 @@ Params: the root context.
   ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
 {{- if include "celery.brokerIsExternal" . }}
 # Names can't stand in a NetworkPolicy, so an external broker is its port.
-- ports:
+- to:
+    {{- include "celery.anywhere" . | nindent 4 }}
+  ports:
     - {port: {{ include "celery.brokerPort" . }}, protocol: TCP}
     {{- range .Values.broker.external.sentinel.hosts }}
     - {port: {{ splitList ":" . | last }}, protocol: TCP}
@@ -114,8 +116,7 @@ Params: the root context.
 {{- end -}}
 
 {{/*
-celery.openEgress: egress rules of workers and the API: what networkPolicy.egress says, else anywhere but link-local,
-where clouds hand out their credentials.
+celery.openEgress: egress rules of workers and the API: what networkPolicy.egress says, else anywhere.
 Params: the root context.
 */}}
 {{- define "celery.openEgress" -}}
@@ -125,7 +126,15 @@ Params: the root context.
 {{- else -}}
 {{ include "celery.egressToBroker" . }}
 - to:
-    - ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}
-    - ipBlock: {cidr: "::/0", except: ["fe80::/10", "fd00:ec2::254/128"]}
+    {{- include "celery.anywhere" . | nindent 4 }}
 {{- end -}}
+{{- end -}}
+
+{{/*
+celery.anywhere: peers that are every address but link-local, where clouds hand out their credentials.
+Params: none.
+*/}}
+{{- define "celery.anywhere" -}}
+- ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}
+- ipBlock: {cidr: "::/0", except: ["fe80::/10", "fd00:ec2::254/128"]}
 {{- end -}}

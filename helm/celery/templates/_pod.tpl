@@ -27,7 +27,7 @@ Params: list of constraints and selector (YAML text).
 {{- define "celery.topologySpread" -}}
 {{- $selector := dict "labelSelector" (dict "matchLabels" (index . 1 | fromYaml)) -}}
 {{- range index . 0 }}
-- {{ mustMerge (deepCopy .) $selector | toJson }}
+- {{ hasKey . "labelSelector" | ternary . (mustMerge (deepCopy .) $selector) | toJson }}
 {{- end }}
 {{- end -}}
 

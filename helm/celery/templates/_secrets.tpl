@@ -28,6 +28,8 @@ Params: the root context.
 {{- define "celery.secretJobSpec" -}}
 {{- $name := include "celery.componentName" (list . "secret") -}}
 backoffLimit: 10
+# Gone after a while, so that the next install or upgrade runs it again: it mends a Secret that somebody has emptied.
+ttlSecondsAfterFinished: 600
 template:
   metadata:
     labels:
@@ -37,6 +39,7 @@ template:
   spec:
     restartPolicy: OnFailure
     serviceAccountName: {{ $name }}
+    {{- include "celery.podScheduling" .Values.secretJob | nindent 4 }}
     {{- include "celery.podIdentity" . | replace "automountServiceAccountToken: false" "automountServiceAccountToken: true" | nindent 4 }}
     containers:
       - name: secret

@@ -9,6 +9,9 @@ Params: the root context.
 {{- if gt (len (include "celery.fullname" .)) 35 }}
 - The prefix {{ include "celery.fullname" . }} of all names is longer than 35 characters, and a label has no room for a worker's: set a shorter fullnameOverride.
 {{- end }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "celery.fullname" .)) }}
+- The prefix {{ include "celery.fullname" . }} of all names is no DNS label: set fullnameOverride to lower-case letters, digits and dashes.
+{{- end }}
 {{- include "celery.brokerProblems" . }}
 {{- include "celery.groupProblems" . }}
 {{- range $name := list "flower" "api" }}
@@ -65,6 +68,12 @@ Params: the root context.
 {{- if and (include "celery.brokerIsExternal" .) $broker.tls.enabled }}
 - broker.tls.enabled is for the chart's own broker, and broker.external is set: write broker.external.tls: true.
 {{- end }}
+{{- if and (not (include "celery.brokerIsExternal" .)) (or $external.tls $external.username) }}
+- broker.external has a user or TLS and no host, so the chart would run a Redis of its own: write broker.external.host.
+{{- end }}
+{{- if and (include "celery.brokerIsExternal" .) $broker.tls.existingSecret (not $external.tls) }}
+- broker.tls.existingSecret gives a CA, and the external broker is spoken to without TLS: write broker.external.tls: true.
+{{- end }}
 {{- if and $broker.keyPrefix (not (include "celery.hasRuntime" .)) }}
 - broker.keyPrefix needs an application that installs the runtime, another one doesn't know it: write app.runtime: installed, or leave it empty.
 {{- end }}
@@ -106,6 +115,11 @@ Params: the root context.
 {{- $need := include "celery.workerMemoryMiB" $group | int }}
 {{- if lt (include "celery.mebibytes" . | int) $need }}
 - {{ $where }}.resources.limits.memory is {{ . }}, and {{ $group.concurrency }} slots of pool {{ $group.pool }} need at least {{ $need }}Mi: raise it, or lower concurrency.
+{{- end }}
+{{- end }}
+{{- if and ($group.resources.limits).memory ($group.resources.requests).memory }}
+{{- if gt (include "celery.mebibytes" $group.resources.requests.memory | int) (include "celery.mebibytes" $group.resources.limits.memory | int) }}
+- {{ $where }}.resources.requests.memory is above the limit: lower it to {{ $group.resources.limits.memory }} or less.
 {{- end }}
 {{- end }}
 {{- $scaling := $group.autoscaling }}

@@ -40,8 +40,10 @@ Params: the group.
 */}}
 {{- define "celery.workerResources" -}}
 {{- $need := include "celery.workerMemoryMiB" . | int -}}
-{{- $limits := merge (dict) (.resources.limits | default dict) (dict "memory" (printf "%dMi" (mul 2 $need))) -}}
-{{- $requests := merge (dict) (.resources.requests | default dict) (dict "memory" (printf "%dMi" $need)) -}}
+{{- $requests := .resources.requests | default dict -}}
+{{- $asked := include "celery.mebibytes" (get $requests "memory" | default "0") | int -}}
+{{- $limits := merge (dict) (.resources.limits | default dict) (dict "memory" (printf "%dMi" (max (mul 2 $need) $asked))) -}}
+{{- $requests = merge (dict) $requests (dict "memory" (printf "%dMi" $need)) -}}
 {{- dict "requests" $requests "limits" $limits | toYaml -}}
 {{- end -}}
 
@@ -55,7 +57,9 @@ Params: list of root context, group name and group.
 {{- $command := list "celery" "-A" $root.Values.app.module "worker" "-n" (printf "%s@%%h" (index . 1)) -}}
 {{- $command = concat $command (list "-Q" (join "," $group.queues) "-P" $group.pool "-c" (toString ($group.concurrency | int))) -}}
 {{- $command = concat $command (list "--without-gossip" "--without-mingle" "--heartbeat-interval" "10" "-O" "fair" "--loglevel" (upper $root.Values.app.logLevel)) -}}
-{{- if not (include "celery.hasRuntime" $root) -}}
+{{- if not (include "celery.isExample" $root) -}}
+  {{- /* The example reads these from its variables; of another application nobody knows. */ -}}
+  {{- if $root.Values.app.taskEvents }}{{ $command = append $command "--task-events" }}{{ end -}}
   {{- $soft := sub ($group.timeLimitSeconds | int) (max 1 (min 30 (div ($group.timeLimitSeconds | int) 10))) -}}
   {{- $command = concat $command (list "--time-limit" (toString ($group.timeLimitSeconds | int)) "--soft-time-limit" (toString $soft)) -}}
 {{- end -}}

@@ -1,0 +1,50 @@
+"""Where a release's API and Flower are, and how to get in: the words a person needs after `make deploy`."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from scripts.cluster import config
+from scripts.deploy.kube import Kube
+
+
+def find(kube: Kube) -> dict[str, str]:
+    """Return addresses and logins by name.
+
+    A password is shown for a cluster on this machine only; elsewhere, where what is printed ends up in somebody's log,
+    the command that reads it.
+    """
+    ports = config.from_environment().ports
+    local = kube.environment.brings_its_image
+    kubectl = f"kubectl --context {kube.environment.context} --namespace {kube.environment.namespace}"
+    flower = _variables(kube, "flower")
+    found = {}
+    for item in kube.items("services"):
+        component = item["metadata"]["labels"]["app.kubernetes.io/component"]
+        port = item["spec"]["ports"][0]
+        if component == "broker":
+            continue
+        # kind's configuration leads these components' ports of this machine to their node ports.
+        mapped = ports.get(component) if local and port.get("nodePort") else None
+        path = flower.get("FLOWER_URL_PREFIX", "") if component == "flower" else ""
+        forward = f"{kubectl} port-forward service/{item['metadata']['name']} {port['port']}"
+        found[component] = f"http://127.0.0.1:{mapped}{path}" if mapped else forward
+    user = flower.get("FLOWER_BASIC_AUTH", "").partition(":")[0]
+    for item in kube.items("secrets"):
+        for key, label, form in (
+            ("api-token", "API token", "Bearer {}"),
+            ("flower-password", "Flower login", f"user {user}, password {{}}"),
+        ):
+            if value := (item.get("data") or {}).get(key):
+                template = f"'{{{{ index .data \"{key}\" | base64decode }}}}'"
+                command = f"$({kubectl} get secret {item['metadata']['name']} --output go-template={template})"
+                found[label] = form.format(base64.b64decode(value).decode() if local else command)
+    return found
+
+
+def _variables(kube: Kube, component: str) -> dict[str, str]:
+    """Return the plain variables of a component's first container, by name."""
+    items: list[dict[str, Any]] = kube.items("deployments", **{"app.kubernetes.io/component": component})
+    containers = [container for item in items for container in item["spec"]["template"]["spec"]["containers"][:1]]
+    return {one["name"]: one.get("value", "") for container in containers for one in container.get("env", [])}
