@@ -159,6 +159,6 @@ verify: venv ## Check that all generated files are what make manifests, golden a
 	$(PYTHON) -m scripts.manifests --check
 	$(PYTHON) -m scripts.golden --check
 
-clean: down ## Stop the stack and remove its data, the environment and every cache
+clean: down ## Stop the stack and remove its data, the environment and the caches in this folder
 	rm -rf $(STACK_DIR) $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -16,6 +18,7 @@ from scripts.cluster.config import PORTS, Config
 from scripts.cluster.loading import load
 from scripts.progress import step
 from scripts.refused import Refused
+from scripts.versions import ROOT
 
 # Seconds.
 CREATED_WITHIN, READY_WITHIN = 300, 180
@@ -132,11 +135,12 @@ def _creating(client: Client) -> list[str]:
 
 
 def _ensure_images() -> None:
-    # Where they can be pulled, the builds are never needed.
-    from tests.kind import images
-
-    for name in (names.NODE, *(image for addon in ADDONS for image in addon.images)):
-        images.ensure(name)
+    wanted = (names.NODE, *(image for addon in ADDONS for image in addon.images))
+    # A program and no import: what is shipped depends on nothing of the tests. Without them kind pulls by itself.
+    if (ROOT / "tests" / "kind" / "__main__.py").is_file():
+        command = [sys.executable, "-m", "tests.kind", "ensure", *wanted]
+        if subprocess.run(command, cwd=ROOT, stdout=sys.stderr).returncode:
+            raise Refused("The images of the cluster can't be had, see above.")
 
 
 def _create(client: Client, config: Config) -> None:

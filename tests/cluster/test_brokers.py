@@ -17,7 +17,7 @@ from scripts.deploy.release import uninstall
 from scripts.refused import Refused
 from scripts.versions import pinned
 from tests.cluster.conftest import carry
-from tests.support.cluster import Release, merged
+from tests.support.cluster import SMALL, Release, merged
 from tests.support.stack import until
 
 ONE_GROUP = {"workers": {"exampleGroups": {"email": None}}}
@@ -101,7 +101,13 @@ def test_a_redis_elsewhere_with_tls_and_users(own: Release, releases: Callable[.
         "tls": {"existingSecret": "broker-tls"},
     }
     send_home(own)
-    guest.install(merged(ONE_GROUP, KEDA, {"beat": {"enabled": False}, "broker": broker}))
+    values = merged(ONE_GROUP, KEDA, {"beat": {"enabled": False}, "broker": broker})
+    # A wrong password first: it is said in words, and the right one needs no more than another upgrade.
+    put_secret(guest.kube, "wrong", {**passwords, "broker-password": "wrong"})
+    guest.apply(merged(SMALL, values, {"broker": {"existingSecret": "wrong"}}))
+    with pytest.raises(Refused, match=r"guest-celery-worker-default.*says: .*(password|user)"):
+        guest.wait(30)
+    guest.install(values)
     assert not guest.kube.items("statefulsets")
     assert "ok    queue default of group default" in guest.smoke()
     until(lambda: scaler_is_ready(guest), 60, "KEDA reads the queues as the scaler's user")

@@ -47,6 +47,23 @@ def test_its_tasks_run(release: Release) -> None:
     assert json.loads(release.execute(release.producer, "python", "-c", SEND)) == list(range(1, 21))
 
 
+def test_an_application_that_installs_the_runtime_says_so_and_gets_it(releases: Callable[..., Release]) -> None:
+    # The example under another name: to the chart somebody's own application.
+    release = releases("own-celery")
+    app = {"module": "app.celery_app:app", "runtime": "installed"}
+    groups = {"default": {"queues": ["default"], "timeLimitSeconds": 120}}
+    release.apply({"app": app, "workers": {"groups": groups}, "flower": {"enabled": False}})
+    release.wait()
+    assert {item["metadata"]["name"] for item in release.kube.items("deployments")} == {
+        "own-celery-worker-default",
+        "own-celery-beat",
+    }
+    log = release.smoke()
+    assert "ok    queue default of group default" in log
+    assert "ok    beat" in log
+    release.kube.helm("uninstall", release.name, "--wait")
+
+
 def test_a_worker_that_is_told_to_end_while_it_starts_ends(release: Release) -> None:
     """Process 1 gets no signal that it has no handler for yet; such a pod would work on until it is killed."""
     kube = release.kube

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from app.queues import GROUPS
 from tests.support.cluster import Release
 from tests.support.stack import until
 
@@ -18,7 +19,12 @@ LONG = 12
 @pytest.fixture(scope="module")
 def release(releases: Callable[..., Release]) -> Release:
     release = releases()
-    release.install({"workers": {"groups": {"email": {"replicas": 2}}}})
+    # All groups of the example, with two slots each.
+    groups: dict[str, dict[str, object]] = {
+        name: {"queues": list(group.queues), "concurrency": 2} for name, group in GROUPS.items()
+    }
+    groups["email"]["replicas"] = 2
+    release.install({"workers": {"exampleGroups": groups}})
     return release
 
 
@@ -52,11 +58,11 @@ class Load:
             self._stop.wait(2)
 
 
-@pytest.mark.parametrize("group", ["default", "email"])
+@pytest.mark.parametrize("group", GROUPS)
 def test_a_rollout_ends_no_running_task(release: Release, group: str) -> None:
     ledger, deployment = f"rollout-{group}", release.workload(f"worker-{group}")
     old = {pod["metadata"]["name"] for pod in release.pods("worker", group)}
-    sent = release.send("tasks.faults.sleep", LONG, ledger, count=6, queue=group)
+    sent = release.send("tasks.faults.sleep", LONG, ledger, count=4, queue=GROUPS[group].queues[0])
     until(lambda: release.started(ledger), 30, "a task runs")
     release.kube.kubectl("rollout", "restart", deployment)
     release.wait()
