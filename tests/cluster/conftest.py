@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import image
+from scripts import image, toolbox
 from scripts.cluster import cache
 from scripts.versions import pinned
 from tests.conftest import ROOT
@@ -32,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.iter_markers("timeout")):
             item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kubectl() -> None:
+    """Put the project's own kubectl first on the PATH, where testinfra looks for it."""
+    os.environ["PATH"] = toolbox.on_path("kubectl")
 
 
 @pytest.fixture(scope="session")
