@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from scripts import toolbox
+from scripts.deploy import release
 from scripts.deploy.environment import CHART
 from scripts.image import REPOSITORY
 from scripts.refused import Refused, exit_with
@@ -63,11 +64,7 @@ def write(folder: Path) -> None:
     """Fill an empty `folder` with a file for each object and the kustomizations that list them."""
     celery = folder / "celery"
     celery.mkdir(parents=True)
-    namespace = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
-    }
+    namespace = yaml.safe_load(release.NAMESPACE.format(name=NAMESPACE))
     _write(celery / f"{NAMESPACE}-namespace.yaml", namespace, "# Source: scripts/manifests.py")
     for item in render():
         document = item["object"]

@@ -27,7 +27,7 @@ def up(environment: Environment, options: argparse.Namespace, tell: Tell) -> int
     preflight.check_context(environment, asked=bool(options.context))
     kube = Kube(environment)
     preflight.check_cluster(kube)
-    chosen = (*(f"--values={path}" for path in environment.values), *_image(environment, tell), *options.helm)
+    chosen = (*(f"--values={path}" for path in environment.values), *_image(environment), *options.helm)
     rendered = kube.template(*(part for part in chosen if part != "--force-conflicts"))
     preflight.check_kinds(kube, rendered)
     preflight.check_secrets(kube, rendered)
@@ -96,7 +96,7 @@ def status(environment: Environment, options: argparse.Namespace, tell: Tell) ->
     return 0 if healthy else 1
 
 
-def _image(environment: Environment, tell: Tell) -> tuple[str, ...]:
+def _image(environment: Environment) -> tuple[str, ...]:
     """Build the image for a cluster that can't pull it; return what Helm has to know."""
     if not environment.brings_its_image:
         return ()
@@ -122,13 +122,17 @@ def _carry(environment: Environment, rendered: list[dict[str, Any]]) -> None:
         raise Refused("The images could not be loaded into the cluster (see above).", load.returncode)
 
 
-def _row(item: dict[str, Any]) -> dict[str, Any]:
+def _component(item: dict[str, Any]) -> str:
+    """Return what a person calls a workload or one of its pods: its component, and its group if it has one."""
     labels = item["metadata"]["labels"]
     group = labels.get("worker-group")
-    name = f"{labels['app.kubernetes.io/component']}{f'-{group}' if group else ''}"
+    return f"{labels.get('app.kubernetes.io/component')}{f'-{group}' if group else ''}"
+
+
+def _row(item: dict[str, Any]) -> dict[str, Any]:
     state = item.get("status", {})
     return {
-        "name": name,
+        "name": _component(item),
         "ready": rollout.rolled_out(item),
         "pods": state.get("readyReplicas", 0),
         "wanted": item["spec"].get("replicas", 1),
@@ -138,9 +142,7 @@ def _row(item: dict[str, Any]) -> dict[str, Any]:
 def _restarts(kube: Kube) -> dict[str, int]:
     counts: dict[str, int] = {}
     for pod in kube.items("pods"):
-        labels = pod["metadata"]["labels"]
-        group = labels.get("worker-group")
-        name = f"{labels.get('app.kubernetes.io/component')}{f'-{group}' if group else ''}"
+        name = _component(pod)
         each = (container["restartCount"] for container in pod.get("status", {}).get("containerStatuses", []))
         counts[name] = counts.get(name, 0) + sum(each)
     return counts

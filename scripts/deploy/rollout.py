@@ -81,12 +81,14 @@ def troubled(pod: dict[str, Any]) -> tuple[str, str]:
 
 def _refuse_hopeless(kube: Kube, stuck: dict[str, float]) -> None:
     now, seen = time.monotonic(), set[str]()
-    for pod in kube.items("pods"):
+    items = kube.items("pods,jobs")
+    passwords_made = all(_succeeded(item) for item in items if item["kind"] == "Job")
+    for pod in (item for item in items if item["kind"] == "Pod"):
         reason, sentence = troubled(pod)
         name = pod["metadata"]["name"]
         if not reason or reason == "Unschedulable" or pod["metadata"].get("deletionTimestamp"):
             continue
-        if reason == "CreateContainerConfigError" and not all(map(_succeeded, kube.items("jobs"))):
+        if reason == "CreateContainerConfigError" and not passwords_made:
             # It waits for the passwords, and their Job for its image.
             continue
         seen.add(name)
