@@ -8,6 +8,7 @@ from app.client import access
 from app.config import Settings, settings
 from app.queues import DEFAULT_QUEUE, GROUPS, QUEUES, ROUTES
 from app.runtime import Options, install, logs
+from app.runtime.keys import SEPARATOR
 from app.schedule import SCHEDULE
 
 TASK_MODULES = (
@@ -66,6 +67,9 @@ def runtime_options(settings: Settings) -> Options:
         heartbeat_dir=settings.heartbeat_dir,
         reconnect_limit=settings.reconnect_limit,
         beat_lock=settings.beat_lock,
+        priorities=settings.priorities,
+        priority_separator=settings.priority_separator or SEPARATOR,
+        soft_shutdown=settings.soft_shutdown,
         unbounded_pool=settings.unbounded_pool,
     )
 

@@ -138,6 +138,11 @@ class Settings:
     unbounded_pool: bool = _setting("CELERY_UNBOUNDED_POOL", "false", _boolean())
     # The beat that holds the lock ticks; a dead holder blocks its successor for this long.
     beat_lock: float = _setting("CELERY_BEAT_LOCK_SECONDS", "30", _number(float, 5, 600))
+    # Queues with priorities: 0 is the most urgent, 6 the default. Every producer and worker must agree.
+    priorities: bool = _setting("CELERY_PRIORITIES", "false", _boolean())
+    priority_separator: str = _setting("CELERY_PRIORITY_SEPARATOR", "", _text())
+    # A worker that ends waits this long for what runs, and gives the rest back; 0 waits for every task.
+    soft_shutdown: float = _setting("CELERY_SOFT_SHUTDOWN_SECONDS", "0", _number(float, 0, 86400))
     # Where workers and beat keep their heartbeat files; memory-backed in the chart.
     heartbeat_dir: str = _setting("CELERY_HEARTBEAT_DIR", "", _text())
     log_level: str = _setting("LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"))

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 from celery import Celery
-from kombu.transport.redis import Channel
 from redis import Redis
 
 from app.celery_app import app
@@ -145,7 +144,7 @@ def purge(queue: str, yes: bool, as_json: bool) -> None:
     """Delete the messages that wait in QUEUE, for good; what workers hold stays."""
     if not yes:
         with pooled(app) as client:
-            number = sum(client.llen(name) for name in _lists(app, queue))
+            number = sum(client.llen(name) for name in Keys.of(app).waiting(queue))
         question = f"This deletes {number} waiting messages for good. Type the queue's name to go on"
         if click.prompt(question, default="", show_default=False, err=True) != queue:
             raise click.ClickException("Nothing was deleted: what you typed is not the queue's name.")
@@ -206,7 +205,7 @@ def queue_states(app: Celery) -> list[QueueState]:
 
 def purge_waiting(app: Celery, queue: str) -> int:
     """Delete the messages that wait in `queue` and return how many. Raises as `queue_states` does."""
-    lists = _lists(app, queue)
+    lists = Keys.of(app).waiting(queue)
     with pooled(app) as client:
         pipe = client.pipeline()
         for name in lists:
@@ -216,7 +215,7 @@ def purge_waiting(app: Celery, queue: str) -> int:
 
 
 def _state(app: Celery, client: Redis, queue: str, paused: bool) -> QueueState:
-    group, lists = group_of(queue).name, _lists(app, queue)
+    group, lists = group_of(queue).name, Keys.of(app).waiting(queue)
     pipe = client.pipeline()
     for name in lists:
         pipe.llen(name)
@@ -240,14 +239,6 @@ def _age_and_id(text: bytes) -> tuple[float | None, str | None]:
 
 def _by_age(found: tuple[float | None, str | None]) -> float:
     return -(found[0] or 0.0)
-
-
-def _lists(app: Celery, queue: str) -> list[str]:
-    # Kombu keeps one list per priority step, step 0 under the queue's own name.
-    options = app.conf.broker_transport_options
-    steps = options.get("priority_steps", Channel.priority_steps)
-    separator = options.get("sep", Channel.sep)
-    return [Keys.of(app).waiting(f"{queue}{separator}{step}" if step else queue) for step in steps]
 
 
 def _done(as_json: bool, sentence: str, **result: Any) -> None:

@@ -62,7 +62,7 @@ def replay(app: Celery, group: str, task_id: str) -> bool:
         message["headers"].pop("redelivered", None)
         message["properties"]["delivery_info"].pop("redelivered", None)
         pipe = client.pipeline()
-        pipe.lpush(names.waiting(record["queue"]), json.dumps(message))
+        pipe.lpush(names.waiting_at(record["queue"], message["properties"].get("priority")), json.dumps(message))
         pipe.hdel(names.dead_letters(group), task_id)
         pipe.delete(*record["marks"])
         pipe.execute()

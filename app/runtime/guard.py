@@ -108,6 +108,8 @@ class Guard:
         if redelivered:
             pipe.incr(run.starts)
             pipe.expire(run.starts, STARTS_TTL)
+        if ledger.awaits(tag := request.message.delivery_tag):
+            pipe.zrem(self.keys.held(self.group), tag)
         mine, (cancelled, mark), *counted = pipe.execute()
         if cancelled:
             return Verdict.CANCELLED
@@ -122,7 +124,7 @@ class Guard:
             if redelivered:
                 self._redis().decr(run.starts)
             return Verdict.WAIT
-        return Verdict.DEAD if counted and counted[0] > self.options.kills else Verdict.RUN
+        return Verdict.DEAD if redelivered and counted[0] > self.options.kills else Verdict.RUN
 
     def _asks_for_too_long(self, request: Request) -> bool:
         return bool((request.time_limits[0] or 0) > self.app.conf.task_time_limit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,14 +30,22 @@ logger = get_logger(__name__)
 DONE = "done"
 # Seconds between two reads of the paused queues.
 PAUSE_INTERVAL = 3.0
+# Seconds between two additions to what the group has done: as often as KEDA looks.
+SERVED_INTERVAL = 5.0
+# How many of the messages that wait for their eta are looked after at each renewal, the soonest first.
+HELD_LIMIT = 1000
 
 
 @dataclass(slots=True)
 class Run:
-    """One running attempt: the key of its execution mark and of its count of starts."""
+    """One running attempt: the keys of its execution mark and of its count of starts, and when it went to the pool.
+
+    began: seconds of the monotonic clock.
+    """
 
     mark: str
     starts: str
+    began: float = 0.0
 
 
 @dataclass
@@ -47,6 +56,9 @@ class Ledger:
     owner: str = ""
     reconnecting: bool = False
     _held: dict[str, None] = field(default_factory=dict)
+    _awaiting: set[str] = field(default_factory=set)
+    # Bounded for an outage of Redis: what is forgotten makes an average older, not wrong.
+    _served: deque[float] = field(default_factory=lambda: deque(maxlen=100_000))
     _running: dict[str, Run] = field(default_factory=dict)
     _unsettled: dict[str, Run | None] = field(default_factory=dict)
     _forgiven: list[Run] = field(default_factory=list)
@@ -61,14 +73,37 @@ class Ledger:
         """Return whether `tag` is still this process's to run."""
         return tag in self._held
 
+    def await_eta(self, tag: str) -> None:
+        """Note that `tag` is held until its eta."""
+        self._awaiting.add(tag)
+
+    def awaits(self, tag: str) -> bool:
+        """Return whether `tag` is held until its eta."""
+        return tag in self._awaiting
+
     def start(self, tag: str, run: Run) -> None:
         """Note that the task of `tag` went to the pool."""
+        run.began = time.monotonic()
         self._running[tag] = run
+        self._awaiting.discard(tag)
 
     def release(self, tag: str) -> Run | None:
         """Forget `tag`, and return its run if its task had started."""
         self._held.pop(tag, None)
+        self._awaiting.discard(tag)
         return self._running.pop(tag, None)
+
+    def ended(self, tag: str) -> None:
+        """Forget `tag`, whose task has ended, and count its time."""
+        self._count(self.release(tag))
+
+    def _count(self, run: Run | None) -> None:
+        if run is not None:
+            self._served.append(time.monotonic() - run.began)
+
+    def served(self) -> list[float]:
+        """Return the seconds of each task that has ended since the last call."""
+        return [self._served.popleft() for _ in range(len(self._served))]
 
     def running(self, tag: str) -> Run | None:
         """Return the run of `tag` if its task went to the pool and has not ended."""
@@ -76,7 +111,8 @@ class Ledger:
 
     def settle_later(self, tag: str) -> None:
         """Leave it to the renewal thread to take the ended message `tag` out of Redis."""
-        self._unsettled[tag] = self._running.pop(tag, None)
+        self._unsettled[tag] = run = self._running.pop(tag, None)
+        self._count(run)
         self.wake.set()
 
     def forgive(self, run: Run) -> None:
@@ -154,13 +190,14 @@ class Keeper(threading.Thread):
         self.app, self.options = app, options
         keys = Keys.of(app)
         self._hash, self._index, self._paused = keys.unacked(group), keys.unacked_index(group), keys.paused()
+        self._held, self._served = keys.held(group), keys.served(group)
         self.paused: frozenset[str] = frozenset()
         self._client: Redis | None = None
         self._ending = threading.Event()
 
     def run(self) -> None:
         """Renew until stopped; a Redis that is away is tried again every second."""
-        renewal_due = pauses_due = 0.0
+        renewal_due = pauses_due = served_due = 0.0
         while not self._ending.is_set():
             try:
                 if self._client is None:
@@ -168,7 +205,11 @@ class Keeper(threading.Thread):
                 self.settle()
                 if time.monotonic() >= renewal_due:
                     self.renew()
+                    self._tidy_held()
                     renewal_due = time.monotonic() + self.options.renewal_interval
+                if time.monotonic() >= served_due:
+                    self._add_served()
+                    served_due = time.monotonic() + SERVED_INTERVAL
                 if time.monotonic() >= pauses_due:
                     self._read_paused()
                     pauses_due = time.monotonic() + PAUSE_INTERVAL
@@ -208,6 +249,7 @@ class Keeper(threading.Thread):
             return
         pipe = self._client.pipeline()
         pipe.zrem(self._index, *unsettled)
+        pipe.zrem(self._held, *unsettled)
         pipe.hdel(self._hash, *unsettled)
         for run in unsettled.values():
             if run is not None:
@@ -225,6 +267,24 @@ class Keeper(threading.Thread):
             with suppress(RedisError, OSError):
                 self._client = dedicated(self.app, timeout=2)
                 self.settle()
+
+    def _tidy_held(self) -> None:
+        # A worker that died wrote nothing: its messages are due, or went back to their queue, and are work again.
+        assert self._client is not None
+        self._client.zremrangebyscore(self._held, "-inf", time.time())
+        tags = cast("list[bytes]", self._client.zrange(self._held, 0, HELD_LIMIT - 1))
+        if tags:
+            messages = cast("list[bytes | None]", self._client.hmget(self._hash, tags))
+            if gone := [tag for tag, message in zip(tags, messages, strict=True) if message is None]:
+                self._client.zrem(self._held, *gone)
+
+    def _add_served(self) -> None:
+        assert self._client is not None
+        if served := ledger.served():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hincrby(self._served, "tasks", len(served))
+            pipe.hincrbyfloat(self._served, "seconds", sum(served))
+            pipe.execute()
 
     def _read_paused(self) -> None:
         assert self._client is not None

@@ -41,10 +41,13 @@ def stamp(app: Celery) -> Callable[..., None]:
 
     It notes the publish time, which messages don't carry, in unix seconds, and takes a time limit out that is no more
     than the publisher's own default: Celery writes that into every message, and a group with a shorter limit would
-    refuse what nobody asked for.
+    refuse what nobody asked for. And it gives the default priority to tasks that are sent by name: Celery gives it to
+    calls of a task only, and on Redis a message without one is the most urgent.
     """
 
-    def receive(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    def receive(headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None, **_: Any) -> None:
+        if properties is not None and properties.get("priority") is None:
+            properties["priority"] = app.conf.task_default_priority
         if headers is not None:
             headers["enqueued_at"] = time.time()
             if headers.get("timelimit") == [app.conf.task_time_limit, app.conf.task_soft_time_limit]:
@@ -84,10 +87,15 @@ def _queue_of(app: Celery, name: str) -> str:
     return str(getattr(queue, "name", queue))
 
 
-def _seconds_ahead(countdown: float | None, eta: datetime | str | None) -> float:
+def unix_eta(eta: datetime | str | None) -> float:
+    """Return an eta, as a message carries it, in unix seconds; 0 for none. Raises ValueError for no time."""
+    if eta is None:
+        return 0.0
     if isinstance(eta, str):
         eta = datetime.fromisoformat(eta)
-    if eta is not None:
-        # A naive eta is UTC to Celery when enable_utc is on.
-        return (eta if eta.tzinfo else eta.replace(tzinfo=UTC)).timestamp() - time.time()
-    return countdown or 0.0
+    # A naive eta is UTC to Celery when enable_utc is on.
+    return (eta if eta.tzinfo else eta.replace(tzinfo=UTC)).timestamp()
+
+
+def _seconds_ahead(countdown: float | None, eta: datetime | str | None) -> float:
+    return (countdown or 0.0) if eta is None else unix_eta(eta) - time.time()

@@ -14,11 +14,13 @@ from celery import Celery
 from redis import Redis
 
 from app.runtime import servers
-from app.runtime.keys import EVERY_QUEUE, Keys
+from app.runtime.keys import EVERY_QUEUE, SEPARATOR, Keys
 from app.runtime.servers import Access
 
-# Kombu's priority lists multiply every queue by four; one list keeps LLEN exact and names printable.
-PRIORITY_STEPS = [0]
+# Kombu keeps a list for each step and queue; without priorities one list keeps every look at a queue cheap.
+PRIORITY_STEPS, NO_PRIORITIES = (0, 3, 6, 9), (0,)
+# On Redis 0 is the most urgent, and a message without a priority would be that.
+DEFAULT_PRIORITY = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,11 @@ class Options:
     beat_loop: longest sleep between two looks at the schedule; never more than a third of the lock.
     retry_delay: default seconds between a task's attempts.
     kills: starts of one message that end in the death of its worker before it goes to the dead letters.
+    priorities: each queue has a list for each of the priorities 0, 3, 6 and 9, and 0 is served first. Every producer
+        and worker of the queues must agree.
+    priority_separator: stands between a queue's name and its priority in Redis; part of no queue's name.
+    soft_shutdown: a worker that is told to end waits this long for what runs, and gives the rest back to the queue;
+        0 waits for the end of every task.
     unbounded_pool: allow pools that enforce no time limit (solo, threads, gevent).
     """
 
@@ -61,6 +68,9 @@ class Options:
     beat_loop: float = 5.0
     retry_delay: int = 10
     kills: int = 3
+    priorities: bool = False
+    priority_separator: str = SEPARATOR
+    soft_shutdown: float = 0.0
     unbounded_pool: bool = False
 
     @classmethod
@@ -75,13 +85,16 @@ class Options:
             "time_limit": ("CELERY_TIME_LIMIT_SECONDS", int),
             "max_eta": ("CELERY_MAX_ETA_SECONDS", int),
             "beat_lock": ("CELERY_BEAT_LOCK_SECONDS", float),
+            "soft_shutdown": ("CELERY_SOFT_SHUTDOWN_SECONDS", float),
         }
         given: dict[str, Any] = {name: kind(env[key]) for name, (key, kind) in numbers.items() if env.get(key)}
         return cls(
             group=env.get("CELERY_WORKER_GROUP", ""),
             key_prefix=env.get("CELERY_KEY_PREFIX", ""),
             heartbeat_dir=env.get("CELERY_HEARTBEAT_DIR", ""),
-            unbounded_pool=env.get("CELERY_UNBOUNDED_POOL", "").lower() in ("true", "1", "yes"),
+            unbounded_pool=_true(env.get("CELERY_UNBOUNDED_POOL")),
+            priorities=_true(env.get("CELERY_PRIORITIES")),
+            priority_separator=env.get("CELERY_PRIORITY_SEPARATOR") or SEPARATOR,
             access=Access(
                 sentinel_master=env.get("CELERY_SENTINEL_MASTER", ""),
                 sentinel_password=env.get("CELERY_SENTINEL_PASSWORD", ""),
@@ -91,9 +104,18 @@ class Options:
         )
 
     @property
+    def steps(self) -> tuple[int, ...]:
+        """The priorities that have a list of their own."""
+        return PRIORITY_STEPS if self.priorities else NO_PRIORITIES
+
+    @property
     def renewal_interval(self) -> float:
         """A third of the lease: two renewals may fail before anybody may take the work."""
         return self.lease / 3
+
+
+def _true(text: str | None) -> bool:
+    return (text or "").lower() in ("true", "1", "yes")
 
 
 def transport_options(options: Options) -> dict[str, Any]:
@@ -112,8 +134,10 @@ def transport_options(options: Options) -> dict[str, Any]:
         "unacked_index_key": keys.unacked_index(group),
         "unacked_mutex_key": keys.unacked_mutex(group),
         "unacked_mutex_expire": max(1, int(options.lease)),
+        "held_key": keys.held(group),
         "global_keyprefix": options.key_prefix,
-        "priority_steps": PRIORITY_STEPS,
+        "priority_steps": list(options.steps),
+        "sep": options.priority_separator,
         # None of these is set by default, and a half-open connection then hangs worker and producer for good.
         "socket_timeout": options.socket_timeout,
         "socket_connect_timeout": 5,
@@ -149,6 +173,7 @@ def settings(options: Options, app: Celery) -> dict[str, Any]:
         "broker_channel_error_retry": True,
         # The message stays in Redis until the task has ended: what survives the death of a worker.
         "task_acks_late": True,
+        **({"task_default_priority": DEFAULT_PRIORITY} if options.priorities else {}),
         # Bounded retries with a delay; reject_on_worker_lost ran a poison task 164 times in 40 s.
         "task_reject_on_worker_lost": False,
         "task_retry_on_worker_lost": True,
@@ -159,6 +184,7 @@ def settings(options: Options, app: Celery) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # A redelivered task that has ended is not run again (2 runs without, 1 with).
         "worker_deduplicate_successful_tasks": True,
+        "worker_soft_shutdown_timeout": options.soft_shutdown,
         # Leaks end with the child.
         "worker_max_tasks_per_child": 1000,
         "worker_detect_quorum_queues": False,

@@ -12,6 +12,7 @@ kombu's insides (`QoS._delivered`, `_flush`, `_quick_ack`, `restore_by_tag`, `Ch
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,7 +24,7 @@ from kombu.transport import redis
 from redis import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
-from app.runtime import servers
+from app.runtime import limits, servers
 from app.runtime.lease import ledger, mark_done
 
 logger = get_logger(__name__)
@@ -36,6 +37,11 @@ class QoS(redis.QoS):
         """Take a message; raises redis-py's errors."""
         super().append(message, delivery_tag)
         ledger.hold(delivery_tag)
+        eta = limits.unix_eta(message.headers.get("eta"))
+        if eta > time.time():
+            # Held, and no work yet: a scaler that counted it would keep a fleet for tomorrow's tasks.
+            self.channel.plain_client.zadd(self.channel.held, {delivery_tag: eta})
+            ledger.await_eta(delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Take an ended message out of Redis, or have it done as soon as Redis is back."""
@@ -46,6 +52,8 @@ class QoS(redis.QoS):
             prefix = self.channel.global_keyprefix
             pipe.zrem(prefix + self.unacked_index_key, delivery_tag)
             pipe.hdel(prefix + self.unacked_key, delivery_tag)
+            if ledger.awaits(delivery_tag):
+                pipe.zrem(self.channel.held, delivery_tag)
             run = ledger.running(delivery_tag)
             if run is not None:
                 mark_done(pipe, run, ledger.lease)
@@ -54,7 +62,7 @@ class QoS(redis.QoS):
             # Raising would end nothing and repeat a finished task: its message would come back.
             ledger.settle_later(delivery_tag)
         else:
-            ledger.release(delivery_tag)
+            ledger.ended(delivery_tag)
         self._quick_ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -77,6 +85,12 @@ class QoS(redis.QoS):
         if ledger.undisturbed_seconds() >= self.visibility_timeout:
             super().restore_visible(start=start, num=num, interval=interval)
 
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message, of this worker or of a dead one, back on its queue."""
+        # Before, so that it is counted twice for a moment instead of not at all.
+        self.channel.plain_client.zrem(self.channel.held, tag)
+        super().restore_by_tag(tag, client=client, leftmost=leftmost)
+
     def _give_back(self, tags: list[str], leftmost: bool = False) -> None:
         # Released before Redis is asked: if that fails, the leases lapse and another worker takes the messages.
         runs = [run for run in map(ledger.release, tags) if run is not None]
@@ -94,6 +108,9 @@ class Channel(redis.Channel):
     """
 
     QoS = QoS
+    from_transport_options = (*redis.Channel.from_transport_options, "held_key")
+    # Sorted set of what the group's workers hold until its eta.
+    held_key = "eta"
     _kept_client: Any = None
     # What was last said about a connection that failed; reconnecting fails every few seconds for the same reason.
     _said = ""
@@ -120,6 +137,11 @@ class Channel(redis.Channel):
                 self._kept_client = self._create_client()
             client = self._kept_client
         yield client
+
+    @property
+    def held(self) -> str:
+        """The name of `held_key` in Redis."""
+        return f"{self.global_keyprefix}{self.held_key}"
 
     @cached_property
     def plain_client(self) -> Redis:

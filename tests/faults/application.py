@@ -32,6 +32,8 @@ OPTIONS = Options(
     retry_delay=1,
     unbounded_pool="BENCH_UNBOUNDED_POOL" in os.environ,
     key_prefix="bench:",
+    priorities="BENCH_PRIORITIES" in os.environ,
+    soft_shutdown=float(os.environ.get("BENCH_SOFT_SHUTDOWN", "0")),
 )
 
 app = Celery("bench")
