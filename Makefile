@@ -40,7 +40,7 @@ STACK_API_PORT ?=
 ##@ Start here
 .PHONY: help venv up down status logs
 help: ## List what this project can be asked to do
-	@awk -F ':.*## ' '/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 venv: ## Make the Python environment from the locked requirements (every verb does it when needed)
 	@scripts/venv.sh $(VENV) requirements/dev.txt
@@ -66,7 +66,7 @@ queues: venv ## Show the queues: what waits, what runs, what died (ARGS='pause e
 	@$(PYTHON) -m scripts.stack exec -- $(PYTHON) -m app.queue_cli $(or $(ARGS),inspect)
 
 ##@ Kubernetes
-.PHONY: cluster-up cluster-down image deploy undeploy smoke
+.PHONY: cluster-up cluster-down image deploy undeploy smoke scale-status
 cluster-up: venv ## Make a Kubernetes of three nodes on this machine: kind, KEDA, metrics-server (JSON=1)
 	@$(PYTHON) -m scripts.cluster up $(json)
 
@@ -84,6 +84,9 @@ undeploy: venv ## Uninstall it after its running tasks; the broker's volume stay
 
 smoke: venv ## Send a task through every queue of the deployed release (ENV=kind)
 	@$(PYTHON) -m scripts.deploy smoke $(where)
+
+scale-status: venv ## Show what scales each worker group, how far it has got, and why (ENV=kind, JSON=1)
+	@$(PYTHON) -m scripts.deploy scale-status $(where)
 
 ##@ Test
 .PHONY: test test-unit test-contract test-chart test-stack test-faults test-image test-kind test-cluster
@@ -105,6 +108,7 @@ test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
 	$(PYTEST) tests/stack
 
 test-faults: venv ## Kill, hang and starve the real processes (about 8 min)
+	@scripts/tools.sh redis-server:redis-server
 	$(PYTEST) tests/faults -n 4
 
 test-image: venv ## Build the image and run each of its commands in a container
@@ -118,10 +122,13 @@ test-cluster: venv ## The promises on a real Kubernetes: kind with three nodes, 
 	CLUSTER_CONTEXT="$(CONTEXT)" $(PYTEST) tests/cluster
 
 ##@ Measure
-.PHONY: bench
+.PHONY: bench bench-autoscaling
 bench: venv ## Time a worker's start against Celery as it comes, and the chart's rendering
 	$(PYTHON) -m benchmarks.worker_start
 	$(PYTHON) -m benchmarks.chart_render
+
+bench-autoscaling: venv ## Simulate the autoscaling policies on recorded kinds of load (seconds)
+	@$(PYTHON) -m benchmarks.autoscaling run
 
 ##@ Change it
 .PHONY: lint fmt lock manifests golden docs verify clean

@@ -44,6 +44,11 @@ class Verdict(Enum):
     REFUSED = "refused"
 
 
+def is_ending() -> bool:
+    """Return whether this worker was told to end; it starts nothing more."""
+    return any(asked is not None and asked is not False for asked in (state.should_stop, state.should_terminate))
+
+
 class Guard:
     """Stands between Celery's consumer and its pool."""
 
@@ -63,6 +68,12 @@ class Guard:
     def admit(self, request: Request, start: Callable[[Request], None]) -> None:
         """Start `request`, or do what else its marks ask for."""
         tag = request.message.delivery_tag
+        if is_ending():
+            # The loop turns once more after the signal. The pool would drop it, and it would wait for the last task.
+            self._free_slot()
+            state.task_ready(request)
+            request.message.reject(requeue=True)
+            return None
         run = self._run_of(request)
         verdict = self._judge(request, run)
         if verdict is Verdict.RUN:

@@ -81,6 +81,10 @@ class Ledger:
         """Return whether `tag` is held until its eta."""
         return tag in self._awaiting
 
+    def waits(self, tag: str) -> bool:
+        """Return whether the task of `tag` has not gone to the pool."""
+        return tag in self._held and tag not in self._running and tag not in self._unsettled
+
     def start(self, tag: str, run: Run) -> None:
         """Note that the task of `tag` went to the pool."""
         run.began = time.monotonic()

@@ -14,8 +14,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from queue import Empty
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -28,6 +29,9 @@ from app.runtime import limits, servers
 from app.runtime.lease import ledger, mark_done
 
 logger = get_logger(__name__)
+
+# Transport options beyond kombu's.
+OPTIONS = ("held_key",)
 
 
 class QoS(redis.QoS):
@@ -80,6 +84,14 @@ class QoS(redis.QoS):
         self._delivered.clear()
         self._give_back(tags)
 
+    def give_back_waiting(self) -> None:
+        """Give back what this worker holds and has not started; raises redis-py's errors."""
+        self._flush()
+        tags = [tag for tag in self._delivered if ledger.waits(tag)]
+        for tag in tags:
+            self._delivered.pop(tag)
+        self._give_back(tags)
+
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:
         """Sweep for lapsed leases, once everybody had a whole lease's time to renew."""
         if ledger.undisturbed_seconds() >= self.visibility_timeout:
@@ -108,7 +120,7 @@ class Channel(redis.Channel):
     """
 
     QoS = QoS
-    from_transport_options = (*redis.Channel.from_transport_options, "held_key")
+    from_transport_options = (*redis.Channel.from_transport_options, *OPTIONS)
     # Sorted set of what the group's workers hold until its eta.
     held_key = "eta"
     _kept_client: Any = None
@@ -122,6 +134,16 @@ class Channel(redis.Channel):
             self._say(f"{servers.advice(error)} ({connection.client.as_uri()}: {error})")
             raise
         self._say("")
+
+    def _basic_cancel(self, consumer_tag: str) -> Any:
+        result = super()._basic_cancel(consumer_tag)
+        if self._in_poll and not self.active_queues and not self._closing:
+            # The BRPOP that was sent last may still be given a message. Unread, that would be in nobody's list until
+            # this worker has ended its last task, and lost if the worker is killed meanwhile. The answer comes within
+            # the second that a BRPOP waits, and a message without a consumer goes back.
+            with suppress(Empty):
+                self._brpop_read()
+        return result
 
     @staticmethod
     def _say(sentence: str) -> None:
@@ -174,6 +196,8 @@ class Transport(redis.Transport):
 
 class SentinelChannel(Channel, redis.SentinelChannel):
     """A channel to the master that Sentinels name."""
+
+    from_transport_options = (*redis.SentinelChannel.from_transport_options, *OPTIONS)
 
     def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:
         pool = super()._sentinel_managed_pool(asynchronous)

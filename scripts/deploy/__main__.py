@@ -1,4 +1,4 @@
-"""`make deploy`, `undeploy`, `status ENV=...` and `smoke`: the chart in an environment's cluster."""
+"""`make deploy`, `undeploy`, `status ENV=...`, `scale-status` and `smoke`: the chart in an environment's cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts import image
-from scripts.deploy import addresses, preflight, release, rollout
+from scripts.deploy import addresses, preflight, release, rollout, scaling
 from scripts.deploy import environment as environments
 from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
@@ -96,6 +96,18 @@ def status(environment: Environment, options: argparse.Namespace, tell: Tell) ->
     return 0 if healthy else 1
 
 
+def scale_status(environment: Environment, options: argparse.Namespace, tell: Tell) -> int:
+    """Show each worker group: who scales it, how far it has got, its work, and why; 1 when nothing is deployed."""
+    kube = Kube(environment)
+    preflight.check_cluster(kube)
+    found = scaling.groups(kube)
+    if options.json:
+        print(json.dumps({"groups": scaling.as_json(found)}))
+    else:
+        print(scaling.table(found) if found else f"Nothing is deployed: make deploy ENV={environment.name}.")
+    return 0 if found else 1
+
+
 def _image(environment: Environment) -> tuple[str, ...]:
     """Build the image for a cluster that can't pull it; return what Helm has to know."""
     if not environment.brings_its_image:
@@ -173,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-VERBS = {"up": up, "down": down, "smoke": smoke, "status": status}
+VERBS = {"up": up, "down": down, "smoke": smoke, "status": status, "scale-status": scale_status}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from app.runtime.keys import Keys
-from tests.support.helm import PREFIX, Objects, render
+from app.runtime.options import Options
+from tests.support.helm import DEFAULTS, PREFIX, Objects, environment, render
 
 # The release's prefix: its namespace and the name of its objects.
 KEYS = Keys(f"tasks:{PREFIX}:")
@@ -46,34 +47,108 @@ def test_an_engine_brings_its_own_objects_and_no_others() -> None:
     assert keda.of("HorizontalPodAutoscaler") == {}
 
 
-def test_workers_come_at_once_and_go_slowly(everything: Objects) -> None:
-    behaviors = [
-        *(
-            thing["spec"]["advanced"]["horizontalPodAutoscalerConfig"]
-            for thing in everything.of("ScaledObject").values()
-        ),
-        everything["HorizontalPodAutoscaler", f"{PREFIX}-worker-high"]["spec"],
-    ]
-    for item in behaviors:
-        assert item["behavior"]["scaleUp"]["stabilizationWindowSeconds"] == 0
-        assert item["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
-        assert item["behavior"]["scaleDown"]["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}]
+@pytest.mark.parametrize("engine", ["hpa", "keda"])
+def test_how_fast_pods_come_and_go_is_a_value_of_each_group(engine: str) -> None:
+    slower = {"scaleDown": {"stabilizationWindowSeconds": 600}}
+    objects = render(
+        {
+            "workers": {
+                "defaults": {"autoscaling": {"engine": engine}},
+                "groups": {"email": {"autoscaling": {"behavior": slower}}},
+            }
+        }
+    )
+
+    def behavior(group: str) -> Any:
+        if engine == "hpa":
+            return objects["HorizontalPodAutoscaler", f"{PREFIX}-worker-{group}"]["spec"]["behavior"]
+        advanced = objects["ScaledObject", f"{PREFIX}-worker-{group}"]["spec"]["advanced"]
+        return advanced["horizontalPodAutoscalerConfig"]["behavior"]
+
+    default = DEFAULTS["workers"]["defaults"]["autoscaling"]["behavior"]
+    assert behavior("default") == default
+    assert behavior("email")["scaleDown"] == {**default["scaleDown"], "stabilizationWindowSeconds": 600}
+    assert behavior("email")["scaleUp"] == default["scaleUp"]
 
 
-def test_work_is_what_waits_in_each_queue_and_what_runs() -> None:
+def triggers(objects: Objects, group: str) -> dict[str, dict[str, Any]]:
+    spec = objects["ScaledObject", f"{PREFIX}-worker-{group}"]["spec"]
+    return {trigger["name"]: trigger for trigger in spec["triggers"]}
+
+
+def test_work_is_what_waits_in_each_queue_and_what_workers_have_without_what_is_not_due() -> None:
     objects = render({"workers": {"groups": {"two": {"queues": ["mail", "push"], "autoscaling": {"engine": "keda"}}}}})
-    spec = objects["ScaledObject", f"{PREFIX}-worker-two"]["spec"]
-    triggers = {trigger["name"]: trigger for trigger in spec["triggers"]}
-    keys = {name: trigger["metadata"]["listName"] for name, trigger in triggers.items()}
+    keys = {name: trigger["metadata"]["listName"] for name, trigger in triggers(objects, "two").items()}
     assert keys == {
-        "ready0": KEYS.waiting("mail"),
-        "ready1": KEYS.waiting("push"),
+        "ready0": KEYS.waiting("mail")[0],
+        "ready1": KEYS.waiting("push")[0],
         "inflight": KEYS.unacked("two"),
+        "held": KEYS.held("two"),
     }
-    formula = spec["advanced"]["scalingModifiers"]
-    assert sorted(formula["formula"].split(" + ")) == sorted(keys)
+    formula = objects["ScaledObject", f"{PREFIX}-worker-two"]["spec"]["advanced"]["scalingModifiers"]
     assert formula["metricType"] == "AverageValue"
     assert formula["activationTarget"] == "0"
+    for amounts, work in (
+        ({"ready0": 3, "ready1": 4, "inflight": 12, "held": 10}, 9),
+        ({"ready0": 0, "ready1": 0, "inflight": 10, "held": 10}, 1),
+        ({"ready0": 0, "ready1": 0, "inflight": 0, "held": 0}, 0),
+        ({"ready0": 0, "ready1": 0, "inflight": 2, "held": 0}, 2),
+    ):
+        # The formula is arithmetic with max and min, which Python writes as KEDA's language does.
+        assert eval(formula["formula"], {"max": max, "min": min}, dict(amounts)) == work
+
+
+def test_with_priorities_every_list_of_a_queue_counts() -> None:
+    separators = (
+        {"app": {"priorities": {"enabled": True}}},
+        {"app": {"priorities": {"enabled": True, "separator": ":p"}}},
+    )
+    for values in separators:
+        objects = render({**values, "workers": {"groups": {"email": {"autoscaling": {"engine": "keda"}}}}})
+        options = Options.from_environment(environment(objects.containers[f"{PREFIX}-worker-email/worker"]))
+        keys = Keys(options.key_prefix, options.steps, options.priority_separator)
+        found = triggers(objects, "email")
+        assert [found[f"ready{i}"]["metadata"]["listName"] for i in range(4)] == list(keys.waiting("email"))
+        formula = objects["ScaledObject", f"{PREFIX}-worker-email"]["spec"]["advanced"]["scalingModifiers"]["formula"]
+        assert formula.startswith("max(ready0 + ready1 + ready2 + ready3 + inflight - held, ")
+
+
+def test_by_latency_keda_reads_the_slots_that_the_exporter_works_out() -> None:
+    objects = render(
+        {
+            "exporter": {"enabled": True},
+            "workers": {
+                "groups": {"email": {"concurrency": 3, "autoscaling": {"engine": "keda", "policy": "latency"}}}
+            },
+        }
+    )
+    spec = objects["ScaledObject", f"{PREFIX}-worker-email"]["spec"]
+    assert "scalingModifiers" not in spec["advanced"]
+    (trigger,) = spec["triggers"]
+    service = objects["Service", f"{PREFIX}-exporter"]
+    (port,) = service["spec"]["ports"]
+    assert trigger["metricType"] == "AverageValue"
+    assert trigger["metadata"] == {
+        "url": f"http://{PREFIX}-exporter.tasks.svc:{port['port']}/metrics",
+        "format": "prometheus",
+        "valueLocation": 'celery_group_slots_wanted{group="email"}',
+        "targetValue": "3",
+        "activationTargetValue": "0",
+    }
+    assert spec["fallback"]["behavior"] == "currentReplicasIfHigher"
+    assert objects.of("TriggerAuthentication") == {}
+
+
+def test_an_hpa_goes_by_what_the_values_say() -> None:
+    queue = {
+        "type": "External",
+        "external": {"metric": {"name": "celery_group_work"}, "target": {"type": "AverageValue", "averageValue": "4"}},
+    }
+    name = f"{PREFIX}-worker-email"
+    both = scaled(engine="hpa", metrics=[queue])["HorizontalPodAutoscaler", name]["spec"]["metrics"]
+    assert [metric["type"] for metric in both] == ["Resource", "External"]
+    alone = scaled(engine="hpa", metrics=[queue], targetCPUUtilizationPercentage=0)
+    assert alone["HorizontalPodAutoscaler", name]["spec"]["metrics"] == [queue]
 
 
 def test_the_scaler_reads_the_database_and_the_prefix_that_the_workers_use() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.helm import PREFIX, Objects, container, render
 
-SINGLETONS = {f"{PREFIX}-{name}" for name in ("broker", "beat", "flower")}
+SINGLETONS = {f"{PREFIX}-{name}" for name in ("broker", "beat", "flower", "exporter")}
 
 
 def test_a_worker_has_the_time_of_its_longest_task_and_half_a_minute() -> None:

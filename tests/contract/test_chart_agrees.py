@@ -137,7 +137,7 @@ def test_the_application_takes_every_variable_that_the_chart_gives_it(case: str,
         if "CELERY_BROKER_URL" not in str(item.get("env")):
             continue
         found = {key: "x" if isinstance(value, dict) else value for key, value in environment(item).items()}
-        assert {key for key in found if not key.startswith("FLOWER_")} - known - NOT_OURS == set(), name
+        assert {key for key in found if not key.startswith(("FLOWER_", "EXPORTER_"))} - known - NOT_OURS == set(), name
         text = {key: value.replace("/etc/celery/broker-tls", str(tmp_path)) for key, value in found.items()}
         Settings.from_environment(text)
 
@@ -161,7 +161,7 @@ def test_the_schema_knows_the_keys_of_the_values_and_no_others() -> None:
         for number, key in enumerate(path):
             if key in ("requests", "limits", "claims", "exampleGroups"):
                 return path[:number] if key == "claims" else path[: number + 1]
-            if key in ("strategy", "podSecurityContext", "containerSecurityContext"):
+            if key in ("strategy", "behavior", "podSecurityContext", "containerSecurityContext"):
                 return path[: number + 1]
         return path
 
@@ -195,7 +195,7 @@ def test_the_schema_is_closed_wherever_it_names_keys() -> None:
 @pytest.mark.parametrize("path", sorted({path for path, _ in leaves(DEFAULTS)}), ids=".".join)
 def test_every_value_is_read_by_a_template(path: tuple[str, ...]) -> None:
     above = {"nodeSelector", "podSecurityContext", "containerSecurityContext", "requests", "limits", "strategy"}
-    whole = [key for key in path if key in {*above, "exampleGroups", "topologySpreadConstraints"}]
+    whole = [key for key in path if key in {*above, "behavior", "exampleGroups", "topologySpreadConstraints"}]
     key = whole[0] if whole else path[-1]
     assert any(re.search(rf"\.{key}\b", text) for text in TEXTS.values())
 

@@ -110,3 +110,18 @@ def test_a_copy_of_a_running_task_waits_and_ends_with_it(bench: Bench) -> None:
     wait_for("the copy is held too", lambda: bench.in_flight() == 2, within=10)
     wait_for("both are settled", bench.settled, within=20)
     assert bench.journal() == ["start copied", "end copied"]
+
+
+def test_what_arrives_while_a_worker_ends_its_last_task_waits_for_another(bench: Bench) -> None:
+    worker = bench.worker("ending")
+    bench.send("sleep", "last", 12)
+    wait_for("it started", lambda: bench.count("start last"), within=10)
+    bench.send("sleep", "later", 0, countdown=300)
+    wait_for("the worker holds both", lambda: bench.in_flight() == 2, within=10)
+    worker.process.terminate()
+    wait_for("the worker ends", lambda: worker.logged("Warm shutdown"), within=10)
+    name = "tests.faults.application.sleep"
+    # Redis gives the first to the BRPOP that the worker had sent before; and the worker held one for its eta.
+    bench.run(f"[app.send_task({name!r}, (f'late-{{i}}', 0)) for i in range(3)]")
+    wait_for("all four wait", lambda: bench.waiting() == 4, within=4)
+    assert (bench.in_flight(), bench.count("end last")) == (1, 0)

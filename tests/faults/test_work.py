@@ -42,8 +42,8 @@ def test_what_a_stopped_or_killed_worker_held_is_work_again(bench: Bench) -> Non
     wait_for("the next one holds them all", lambda: held(bench) == 10, within=10)
     second.kill()
     assert (bench.waiting(), held(bench)) == (0, 10)
-    bench.worker("third")
-    wait_for("they went back", lambda: bench.server.client.hlen(KEYS.unacked("bench")) < 10, within=3 * bench.lease)
+    third = bench.worker("third")
+    wait_for("they went back", lambda: third.log.read_text().count("received") == 10, within=4 * bench.lease)
     wait_for("the third holds them all", lambda: held(bench) == bench.in_flight() == 10, within=10)
 
 

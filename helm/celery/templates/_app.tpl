@@ -75,23 +75,12 @@ Params: the root context.
 - {name: CELERY_RESULT_BACKEND, value: {{ include "celery.redisURL" (list . .Values.broker.databases.results) | quote }}}
 {{- if include "celery.hasRuntime" . }}
 - {name: STORE_URL, value: {{ include "celery.redisURL" (list . .Values.broker.databases.store) | quote }}}
-- {name: CELERY_KEY_PREFIX, value: {{ include "celery.keyPrefix" . | quote }}}
+{{- include "celery.accessEnv" . }}
 - {name: CELERY_LEASE_SECONDS, value: {{ .Values.app.leaseSeconds | quote }}}
 - {name: CELERY_MAX_ETA_SECONDS, value: {{ .Values.app.maxEtaSeconds | int | quote }}}
 - {name: CELERY_TASK_EVENTS, value: {{ .Values.app.taskEvents | quote }}}
 - {name: CELERY_HEARTBEAT_DIR, value: /run/celery}
 - {name: LOG_LEVEL, value: {{ .Values.app.logLevel }}}
-{{- with .Values.broker.external.sentinel.masterName }}
-- {name: CELERY_SENTINEL_MASTER, value: {{ . | quote }}}
-{{- end }}
-{{- with .Values.broker.external.sentinel.passwordKey }}
-- name: CELERY_SENTINEL_PASSWORD
-  valueFrom:
-    secretKeyRef: {name: {{ include "celery.secretFor" (list $ "broker") }}, key: {{ . | quote }}}
-{{- end }}
-{{- if include "celery.brokerCA" . }}
-- {name: CELERY_BROKER_CA_FILE, value: /etc/celery/broker-tls/ca.crt}
-{{- end }}
 {{- end }}
 {{- include "celery.env" .Values.app.env }}
 {{- end -}}

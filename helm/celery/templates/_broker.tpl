@@ -82,13 +82,15 @@ Params: the root context.
 
 {{/*
 celery.redisURL: a database's URL; the password is the variable CELERY_BROKER_PASSWORD, filled in by the kubelet.
-Params: list of root context and database number.
+Params: list of root context and database number, and the user if it is not the application's.
 */}}
 {{- define "celery.redisURL" -}}
 {{- $root := index . 0 -}}
 {{- $login := "" -}}
 {{- if include "celery.brokerNeedsPassword" $root -}}
-{{- $login = printf "%s:$(CELERY_BROKER_PASSWORD)@" (include "celery.brokerUser" $root) -}}
+{{- $user := include "celery.brokerUser" $root -}}
+{{- if gt (len .) 2 }}{{ $user = index . 2 }}{{ end -}}
+{{- $login = printf "%s:$(CELERY_BROKER_PASSWORD)@" $user -}}
 {{- end -}}
 {{- $sentinels := $root.Values.broker.external.sentinel.hosts -}}
 {{- $database := index . 1 | int -}}
@@ -99,6 +101,31 @@ Params: list of root context and database number.
 {{- printf "%s://%s%s:%s/%d" $scheme $login (include "celery.brokerHost" $root) (include "celery.brokerPort" $root) $database -}}
 {{- if include "celery.brokerTLS" $root }}?ssl_cert_reqs=CERT_REQUIRED{{ if include "celery.brokerCA" $root }}&ssl_ca_certs=/etc/celery/broker-tls/ca.crt{{ end }}{{ end -}}
 {{- end -}}
+{{- end -}}
+
+{{/*
+celery.accessEnv: what the runtime must know of the broker besides its URL.
+Params: the root context.
+*/}}
+{{- define "celery.accessEnv" }}
+- {name: CELERY_KEY_PREFIX, value: {{ include "celery.keyPrefix" . | quote }}}
+{{- with .Values.app.priorities }}
+{{- if .enabled }}
+- {name: CELERY_PRIORITIES, value: "true"}
+- {name: CELERY_PRIORITY_SEPARATOR, value: {{ .separator | quote }}}
+{{- end }}
+{{- end }}
+{{- with .Values.broker.external.sentinel.masterName }}
+- {name: CELERY_SENTINEL_MASTER, value: {{ . | quote }}}
+{{- end }}
+{{- with .Values.broker.external.sentinel.passwordKey }}
+- name: CELERY_SENTINEL_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ include "celery.secretFor" (list $ "broker") }}, key: {{ . | quote }}}
+{{- end }}
+{{- if include "celery.brokerCA" . }}
+- {name: CELERY_BROKER_CA_FILE, value: /etc/celery/broker-tls/ca.crt}
+{{- end }}
 {{- end -}}
 
 {{/*

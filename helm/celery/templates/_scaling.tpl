@@ -1,25 +1,35 @@
 {{/*
-celery.scalingBehavior: up at once, down slowly: a pod that is taken away too early has to drain and comes back cold.
-Params: none.
+celery.waitingKeys: the keys, without prefix, of what waits in a group's queues, as a JSON list: one for each queue, or
+with priorities four.
+Params: list of root context and group.   Usage: {{ range include "celery.waitingKeys" (list $ $group) | fromJsonArray }}
 */}}
-{{- define "celery.scalingBehavior" -}}
-scaleUp:
-  stabilizationWindowSeconds: 0
-  policies:
-    - {type: Percent, value: 100, periodSeconds: 15}
-    - {type: Pods, value: 4, periodSeconds: 15}
-scaleDown:
-  stabilizationWindowSeconds: 300
-  policies:
-    - {type: Pods, value: 1, periodSeconds: 60}
+{{- define "celery.waitingKeys" -}}
+{{- $priorities := (index . 0).Values.app.priorities -}}
+{{- $keys := list -}}
+{{- range $queue := (index . 1).queues -}}
+  {{- $keys = append $keys $queue -}}
+  {{- if $priorities.enabled -}}
+    {{- range $step := list 3 6 9 }}{{ $keys = append $keys (printf "%s%s%d" $queue $priorities.separator $step) }}{{ end -}}
+  {{- end -}}
+{{- end -}}
+{{- toJson $keys -}}
 {{- end -}}
 
 {{/*
-celery.workFormula: the sum of a group's triggers.
-Params: the group.
+celery.workFormula: a group's work, from the names of its triggers: what waits and what is in workers' hands, without what
+they hold until its eta. While they hold any, it is no less than one task, for a fleet of none would drop it back.
+Params: list of root context and group.
 */}}
 {{- define "celery.workFormula" -}}
-{{- range $i, $_ := .queues }}ready{{ $i }} + {{ end }}inflight
+max({{ range $i, $_ := include "celery.waitingKeys" . | fromJsonArray }}ready{{ $i }} + {{ end }}inflight - held, min(held, 1))
+{{- end -}}
+
+{{/*
+celery.slots: tasks at a time in one pod.
+Params: the group.
+*/}}
+{{- define "celery.slots" -}}
+{{- eq .pool "solo" | ternary 1 (.concurrency | int) -}}
 {{- end -}}
 
 {{/*
@@ -27,12 +37,11 @@ celery.tasksPerPod: how much work one pod is for: its slots, as far as they shal
 Params: the group.
 */}}
 {{- define "celery.tasksPerPod" -}}
-{{- $slots := eq .pool "solo" | ternary 1 (.concurrency | int) -}}
-{{- max 1 (div (mul $slots (.autoscaling.targetUtilisationPercent | int)) 100) -}}
+{{- max 1 (div (mul (include "celery.slots" . | int) (.autoscaling.targetUtilisationPercent | int)) 100) -}}
 {{- end -}}
 
 {{/*
-celery.redisTrigger: a KEDA trigger that reads the length of a key, list or hash.
+celery.redisTrigger: a KEDA trigger that reads the length of a key: list, hash or sorted set.
 Params: list of root context, name of the TriggerAuthentication (empty: none), trigger name and key without prefix.
 */}}
 {{- define "celery.redisTrigger" -}}
@@ -60,4 +69,21 @@ metadata:
 {{- with index . 1 }}
 authenticationRef: {name: {{ . }}}
 {{- end }}
+{{- end -}}
+
+{{/*
+celery.latencyTrigger: a KEDA trigger that reads from the exporter how many slots start each task in time.
+Params: list of root context, group name and group.
+*/}}
+{{- define "celery.latencyTrigger" -}}
+{{- $root := index . 0 -}}{{- $group := index . 2 -}}
+type: metrics-api
+name: slots
+metricType: AverageValue
+metadata:
+  url: {{ printf "http://%s.%s.svc:%d/metrics" (include "celery.componentName" (list $root "exporter")) $root.Release.Namespace ($root.Values.exporter.service.port | int) | quote }}
+  format: prometheus
+  valueLocation: {{ printf "celery_group_slots_wanted{group=%q}" (index . 1) | quote }}
+  targetValue: {{ include "celery.tasksPerPod" $group | quote }}
+  activationTargetValue: {{ $group.autoscaling.activationTasks | int | quote }}
 {{- end -}}

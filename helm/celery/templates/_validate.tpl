@@ -29,6 +29,12 @@ Params: the root context.
 {{- if and .Values.api.autoscaling.enabled (gt (.Values.api.autoscaling.minReplicas | int) (.Values.api.autoscaling.maxReplicas | int)) }}
 - api.autoscaling.minReplicas is above maxReplicas: swap them.
 {{- end }}
+{{- if and .Values.exporter.enabled (not (include "celery.hasRuntime" .)) }}
+- exporter.enabled needs an application that installs the runtime, another one writes nothing that it could read: write app.runtime: installed, or exporter.enabled: false.
+{{- end }}
+{{- if and .Values.app.priorities.enabled (not (include "celery.hasRuntime" .)) }}
+- app.priorities needs an application that installs the runtime: write app.runtime: installed, or app.priorities.enabled: false.
+{{- end }}
 {{- if and (include "celery.hasRuntime" .) (ge (.Values.app.leaseSeconds | int) 3600) }}
 - app.leaseSeconds is {{ .Values.app.leaseSeconds }}: the work of a dead worker would wait so long; write at most 3599, workers renew it however long tasks run.
 {{- end }}
@@ -105,6 +111,18 @@ Params: the root context.
 {{- end }}
 {{- $_ := set $owners $queue $name }}
 {{- end }}
+{{- range $queue := $group.queues }}
+{{- if and $.Values.app.priorities.enabled (contains $.Values.app.priorities.separator $queue) }}
+- Queue {{ $queue }} of {{ $where }} contains app.priorities.separator, and one of its priority lists could be another queue: write a separator that no queue name contains, or leave it out for Celery's own.
+{{- end }}
+{{- end }}
+{{- with $group.softShutdownSeconds | int }}
+{{- if not (include "celery.hasRuntime" $) }}
+- {{ $where }}.softShutdownSeconds needs an application that installs the runtime: write app.runtime: installed, or softShutdownSeconds: 0.
+{{- else if ge . ($group.timeLimitSeconds | int) }}
+- {{ $where }}.softShutdownSeconds is {{ . }}, and no task takes longer than timeLimitSeconds, {{ $group.timeLimitSeconds }}: write less, or 0, which waits for every task.
+{{- end }}
+{{- end }}
 {{- if and (has $group.pool (list "solo" "threads" "gevent" "eventlet")) (not $group.unboundedPool) }}
 - {{ $where }}.pool is {{ $group.pool }}, which ends no task that runs too long: write pool: prefork, or unboundedPool: true if its tasks bound themselves.
 {{- end }}
@@ -132,6 +150,12 @@ Params: the root context.
 {{- end }}
 {{- if and (eq $scaling.engine "keda") (not (include "celery.hasRuntime" $)) }}
 - {{ $where }}.autoscaling.engine is keda, which counts running work in a hash that only the runtime keeps: write app.runtime: installed, or engine: hpa.
+{{- end }}
+{{- if and (eq $scaling.engine "keda") (eq $scaling.policy "latency") (not $.Values.exporter.enabled) }}
+- {{ $where }}.autoscaling.policy is latency, which the exporter measures: write exporter.enabled: true, or policy: work.
+{{- end }}
+{{- if and (eq $scaling.engine "hpa") (not (int $scaling.targetCPUUtilizationPercentage)) (not $scaling.metrics) }}
+- {{ $where }}.autoscaling.engine is hpa and has nothing to go by: write targetCPUUtilizationPercentage: 80, or a list of metrics.
 {{- end }}
 {{- end }}
 {{- end }}

@@ -17,11 +17,12 @@ Params: the root context.   Usage: {{ range $name, $group := include "celery.wor
 {{- end -}}
 
 {{/*
-celery.graceSeconds: how long a worker may take to end its tasks: the longest task, and 30 s for what follows it.
+celery.graceSeconds: how long a worker may take to end its tasks: the longest task, or the soft shutdown where the group
+has one, and 30 s for what follows it.
 Params: the group.
 */}}
 {{- define "celery.graceSeconds" -}}
-{{- add (.timeLimitSeconds | int) 30 -}}
+{{- add (.softShutdownSeconds | default .timeLimitSeconds | int) 30 -}}
 {{- end -}}
 
 {{/*
@@ -79,5 +80,10 @@ Params: list of group name and group.
 - {name: CELERY_TIME_LIMIT_SECONDS, value: {{ $group.timeLimitSeconds | int | quote }}}
 {{- if $group.unboundedPool }}
 - {name: CELERY_UNBOUNDED_POOL, value: "true"}
+{{- end }}
+{{- with $group.softShutdownSeconds | int }}
+- {name: CELERY_SOFT_SHUTDOWN_SECONDS, value: {{ . | quote }}}
+# A plain SIGTERM waits for every task.
+- {name: REMAP_SIGTERM, value: SIGQUIT}
 {{- end }}
 {{- end -}}

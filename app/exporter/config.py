@@ -1,0 +1,122 @@
+"""Environment -> exporter: where the broker is, which groups consume which queues, and where the page is."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.runtime import servers
+from app.runtime.keys import Keys
+from app.runtime.options import NO_PRIORITIES, PRIORITY_STEPS, Options
+from app.runtime.servers import Access
+
+DEFAULT_URL, DEFAULT_PORT = "redis://localhost:6379/0", "9808"
+EXAMPLE = '{"email": {"queues": ["email"], "slots": 2, "waitSeconds": 5}}'
+
+
+class BadSetting(ValueError):
+    """A variable can't be used; the text is one sentence that says what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A worker group.
+
+    queues: those that it alone consumes. slots: tasks at a time in one pod.
+    wait_seconds: what a task may wait for a worker; the number of workers is chosen for it.
+    """
+
+    name: str
+    queues: tuple[str, ...]
+    slots: int
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the exporter must know."""
+
+    # It may hold a password.
+    broker_url: str = field(repr=False)
+    access: Access
+    keys: Keys
+    groups: tuple[Group, ...]
+    port: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Return what `environment` (default: the process's) says. Raises BadSetting for what can't be used."""
+        env = os.environ if environment is None else environment
+        try:
+            options = Options.from_environment(env)
+        except ValueError as error:
+            raise BadSetting(f"A CELERY_..._SECONDS variable is no number: {error}; write a number.") from None
+        return cls(
+            broker_url=_broker_url(env.get("CELERY_BROKER_URL") or DEFAULT_URL, options.access),
+            access=options.access,
+            keys=Keys(
+                options.key_prefix,
+                PRIORITY_STEPS if options.priorities else NO_PRIORITIES,
+                options.priority_separator,
+            ),
+            groups=_groups(env.get("EXPORTER_GROUPS", "")),
+            port=_port(env.get("EXPORTER_PORT") or DEFAULT_PORT),
+        )
+
+
+def _broker_url(url: str, access: Access) -> str:
+    if url.startswith("sentinel://") and not access.sentinel_master:
+        raise BadSetting(
+            "CELERY_SENTINEL_MASTER is empty, and CELERY_BROKER_URL starts with sentinel://: write the name under "
+            "which the Sentinels know the master (often mymaster)."
+        )
+    try:
+        servers.check(url, access)
+        # Makes no connection.
+        servers.connect(url, access)
+    except ValueError:
+        raise BadSetting(
+            "CELERY_BROKER_URL, which is not shown, names no Redis: write redis://, rediss:// or sentinel:// with a "
+            "host, e.g. redis://user:password@host:6379/0; several sentinel:// URLs have one account and database."
+        ) from None
+    return url
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise BadSetting(f"EXPORTER_PORT is {text!r}: write a number from 1 to 65535, e.g. {DEFAULT_PORT}.")
+    return int(text)
+
+
+def _groups(text: str) -> tuple[Group, ...]:
+    try:
+        told = json.loads(text)
+    except ValueError as error:
+        raise BadSetting(f"EXPORTER_GROUPS is no JSON ({error}): write e.g. {EXAMPLE}.") from None
+    if not isinstance(told, dict) or not told:
+        raise BadSetting(f"EXPORTER_GROUPS names no group: write e.g. {EXAMPLE}.")
+    groups = tuple(_group(name, group) for name, group in told.items())
+    queues = [queue for group in groups for queue in group.queues]
+    if twice := sorted({queue for queue in queues if queues.count(queue) > 1}):
+        raise BadSetting(f"EXPORTER_GROUPS names the queue {twice[0]!r} twice: write it in the one group that has it.")
+    return groups
+
+
+def _group(name: str, told: Any) -> Group:
+    def refuse(what: str) -> BadSetting:
+        return BadSetting(f"EXPORTER_GROUPS, group {name!r}: {what}, as in {EXAMPLE}.")
+
+    if not isinstance(told, dict) or set(told) != {"queues", "slots", "waitSeconds"}:
+        raise refuse("write queues, slots and waitSeconds and nothing else")
+    queues, slots, wait = told["queues"], told["slots"], told["waitSeconds"]
+    if not isinstance(queues, list) or not queues or not all(isinstance(queue, str) and queue for queue in queues):
+        raise refuse("write its queues as a list of names")
+    if not isinstance(slots, int) or isinstance(slots, bool) or slots < 1:
+        raise refuse("write its slots as a whole number from 1")
+    if not isinstance(wait, int | float) or isinstance(wait, bool) or not math.isfinite(wait) or wait <= 0:
+        raise refuse("write its waitSeconds as a number above 0")
+    return Group(name, tuple(queues), slots, float(wait))
