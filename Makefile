@@ -122,10 +122,13 @@ test-cluster: venv ## The promises on a real Kubernetes: kind with three nodes, 
 	CLUSTER_CONTEXT="$(CONTEXT)" $(PYTEST) tests/cluster
 
 ##@ Measure
-.PHONY: bench bench-autoscaling
+.PHONY: bench bench-autoscaling bench-kind
 bench: venv ## Time a worker's start against Celery as it comes, and the chart's rendering
 	$(PYTHON) -m benchmarks.worker_start
 	$(PYTHON) -m benchmarks.chart_render
+
+bench-kind: venv ## Send one burst to the chart's scaling and to a list-length trigger, on the cluster of make cluster-up
+	$(PYTHON) -m benchmarks.autoscaling.on_kind
 
 bench-autoscaling: venv ## Simulate the autoscaling policies on recorded kinds of load (seconds)
 	@$(PYTHON) -m benchmarks.autoscaling run

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from app.queues import GROUPS
 from tests.support.cluster import Release
+from tests.support.load import Load
 from tests.support.stack import until
 
 # Seconds: longer than a worker's start, so that each task meets the rollout.
@@ -26,36 +26,6 @@ def release(releases: Callable[..., Release]) -> Release:
     groups["email"]["replicas"] = 2
     release.install({"workers": {"exampleGroups": groups}})
     return release
-
-
-class Load:
-    """Sends a short task every moment to two queues until it is told to stop, and remembers what was accepted."""
-
-    def __init__(self, release: Release, ledger: str) -> None:
-        self.release, self.ledger, self.sent = release, ledger, list[str]()
-        self._stop, self._thread = threading.Event(), threading.Thread(target=self._run, daemon=True)
-        self.failure: Exception | None = None
-
-    def __enter__(self) -> Load:
-        self._thread.start()
-        until(lambda: self.sent or self.failure, 60, "the first task is accepted")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        if self.failure:
-            raise self.failure
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                for queue in ("default", "email"):
-                    self.sent += self.release.send("tasks.faults.sleep", 2, self.ledger, count=3, queue=queue)
-            except Exception as error:  # shown by the test that ends
-                self.failure = error
-                return
-            self._stop.wait(2)
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -93,7 +63,7 @@ def test_a_new_broker_pod_loses_nothing_and_runs_nothing_twice(release: Release)
 def test_uninstalling_keeps_the_queues_for_the_next_install(release: Release) -> None:
     kube = release.kube
     kube.kubectl("scale", release.workload("worker-default"), "--replicas=0")
-    until(lambda: not release.pods("worker", "default"), 60, "the group has no worker")
+    until(lambda: not kube.items("pods", **{"worker-group": "default"}), 60, "not even an ending worker is left")
     sent = release.send("tasks.faults.sleep", 0, "reinstalled", count=5, queue="default")
     kube.helm("uninstall", release.name, "--wait", "--timeout", "3m")
     assert kube.json("get", "persistentvolumeclaims")["items"]

@@ -12,7 +12,7 @@ import pytest
 from scripts.deploy import scaling
 from scripts.refused import Refused
 from tests.support.cluster import Release
-from tests.support.stack import until
+from tests.support.stack import holds, until
 
 # Seconds. The HPA looks every 15 s, and one look may fall together with a pod's start.
 SCALES_WITHIN = 120
@@ -29,11 +29,11 @@ def release(releases: Callable[..., Release]) -> Release:
     groups = {
         "email": {"queues": ["email"], "autoscaling": zero},
         "report": {"queues": ["report"], "autoscaling": zero},
-        "high": {"queues": ["high"], "autoscaling": {**zero, "policy": "latency"}},
+        "high": {"queues": ["high"], "concurrency": 2, "autoscaling": {**zero, "policy": "latency"}},
         "orders": {
             "queues": ["high_priority"],
             "concurrency": 1,
-            "timeLimitSeconds": 120,
+            "timeLimitSeconds": 300,
             "autoscaling": {**zero, "minReplicas": 1, "idleFirst": True},
         },
     }
@@ -163,7 +163,7 @@ def test_a_thousand_tasks_of_tomorrow_keep_one_pod_and_no_more(release: Release)
     until(lambda: wanted(release, "report") == 1, SCALES_WITHIN, "one pod is left")
     assert state(release, "report").why == "kept for tasks that wait for their eta"
     # Longer than polling, cooldown and one look of the HPA: it neither goes nor gets company.
-    _holds(lambda: wanted(release, "report") == 1, 30, "one pod stays")
+    holds(lambda: wanted(release, "report") == 1, 30, "one pod stays")
     release.python(
         "import json; from app.celery_app import app; from app.runtime.clients import pooled; "
         "from app.runtime.keys import Keys; keys = Keys.of(app)\n"
@@ -180,7 +180,7 @@ def test_while_redis_is_away_every_group_keeps_its_pods(release: Release) -> Non
     release.kube.kubectl("scale", release.workload("broker"), "--replicas=0")
     try:
         until(lambda: not release.pods("broker"), 60, "the broker is away")
-        _holds(lambda: {group: wanted(release, group) for group in before} == before, 60, "the number is held")
+        holds(lambda: {group: wanted(release, group) for group in before} == before, 60, "the number is held")
         assert "is held" in state(release, "email").why
     finally:
         release.kube.kubectl("scale", release.workload("broker"), "--replicas=1")
@@ -194,7 +194,7 @@ def test_while_keda_is_away_every_group_keeps_its_pods_and_follows_again_after(r
     until(lambda: wanted(release, "email") == 2, SCALES_WITHIN, "two pods for three tasks")
     with without_keda(release):
         sent += release.send("tasks.faults.sleep", 1, "deposed", count=20, queue="email")
-        _holds(lambda: wanted(release, "email") == 2, 40, "the number is held")
+        holds(lambda: wanted(release, "email") == 2, 40, "the number is held")
     sent += release.send("tasks.faults.sleep", 20, "deposed", count=8, queue="email")
     until(lambda: wanted(release, "email") == 3, SCALES_WITHIN, "it scales again")
     release.agrees("deposed", sent, 180)
@@ -206,7 +206,7 @@ def test_while_the_exporter_is_away_a_group_by_latency_keeps_its_pods(release: R
     exporter = release.workload("exporter")
     release.kube.kubectl("scale", exporter, "--replicas=0")
     try:
-        _holds(lambda: wanted(release, "high") == 2, 30, "the number is held")
+        holds(lambda: wanted(release, "high") == 2, 30, "the number is held")
     finally:
         release.kube.kubectl("scale", exporter, "--replicas=1")
     release.agrees("blind", sent, 120)
@@ -242,10 +242,3 @@ def without_keda(release: Release) -> Iterator[None]:
     finally:
         keda("scale", DEPOSED, "--replicas=1")
         keda("rollout", "status", DEPOSED, "--timeout=100s")
-
-
-def _holds(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert condition(), f"no longer true: {what}"
-        time.sleep(1)

@@ -99,6 +99,14 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     return value
 
 
+def holds(condition: Callable[[], Any], seconds: float, what: str) -> None:
+    """Watch that `condition` stays true for `seconds`; fail with `what` as soon as it isn't."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert condition(), f"no longer true: {what}"
+        time.sleep(0.1)
+
+
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Stack]:
     """Run a stack with `settings` in `folder`; at the end it must go without a trace."""
