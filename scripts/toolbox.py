@@ -38,12 +38,14 @@ def _tools() -> dict[str, Tool]:
         "kubectl": Tool(("version", "--client"), (major, minor - 1)),
         "kind": Tool(("version",), numbers(pinned("KIND_VERSION"))),
         "kubeconform": Tool(("-v",), numbers(pinned("KUBECONFORM_VERSION"))),
+        "prometheus": Tool(("--version",), (3, 0)),
+        "promtool": Tool(("--version",), (3, 0)),
     }
 
 
 @functools.cache
 def find(name: str) -> Path:
-    """Return the path of helm, kubectl, kind or kubeconform. Raises Refused when it can't be had, with a way out."""
+    """Return the path of one of the tools. Raises Refused when it can't be had, with a way out."""
     tools = _tools()
     if name not in tools:
         raise Refused(f"There is no tool {name!r} here: ask for one of {', '.join(tools)}.", 2)

@@ -31,6 +31,17 @@ def _keda(name: str, package: str) -> Program:
     return Program(name, "github.com/kedacore/keda/v2", version, f"./cmd/{package}", variables=variables)
 
 
+def _prometheus(name: str) -> Program:
+    version = pinned("PROMETHEUS_VERSION")
+    major, minor, patch = version.split(".")
+    variables = (("github.com/prometheus/common/version.Version", version),)
+    # As a module, 3.16.0 is v0.316.0. Without the clouds' service discovery it is a third of the code; without
+    # `builtinassets` it has no pages, only its API.
+    module_version = f"0.{major}{int(minor):02}.{patch}"
+    tags = "netgo remove_all_sd enable_kubernetes_sd enable_dns_sd"
+    return Program(name, "github.com/prometheus/prometheus", module_version, f"./cmd/{name}", tags, variables)
+
+
 PROGRAMS = {
     program.name: program
     for program in (
@@ -67,5 +78,7 @@ PROGRAMS = {
         Program("crictl", "sigs.k8s.io/cri-tools", pinned("CRICTL_VERSION"), "./cmd/crictl"),
         Program("kind", "sigs.k8s.io/kind", pinned("KIND_VERSION")),
         Program("kubeconform", "github.com/yannh/kubeconform", pinned("KUBECONFORM_VERSION"), "./cmd/kubeconform"),
+        _prometheus("prometheus"),
+        _prometheus("promtool"),
     )
 }
