@@ -71,6 +71,8 @@ def runtime_options(settings: Settings) -> Options:
         priority_separator=settings.priority_separator or SEPARATOR,
         soft_shutdown=settings.soft_shutdown,
         unbounded_pool=settings.unbounded_pool,
+        metrics_port=settings.metrics_port,
+        metrics_host=settings.metrics_host,
     )
 
 

@@ -83,6 +83,11 @@ def _rate() -> tuple[Callable[[str], Any], str]:
     return parse, "a rate such as 10/m (per s, m or h), or nothing for no limit"
 
 
+def _port() -> tuple[Callable[[str], Any], str]:
+    parse, allowed = _number(int, 0, 65535)
+    return (lambda text: parse(text or "0")), f"{allowed}, 0 or nothing for none"
+
+
 def _text() -> tuple[Callable[[str], Any], str]:
     return str, "any text"
 
@@ -143,6 +148,9 @@ class Settings:
     priority_separator: str = _setting("CELERY_PRIORITY_SEPARATOR", "", _text())
     # A worker that ends waits this long for what runs, and gives the rest back; 0 waits for every task.
     soft_shutdown: float = _setting("CELERY_SOFT_SHUTDOWN_SECONDS", "0", _number(float, 0, 86400))
+    # Workers and beat serve a page for Prometheus there; 0 means none. One port for each process of a machine.
+    metrics_port: int = _setting("CELERY_METRICS_PORT", "0", _port())
+    metrics_host: str = _setting("CELERY_METRICS_HOST", "0.0.0.0", _text())
     # Where workers and beat keep their heartbeat files; memory-backed in the chart.
     heartbeat_dir: str = _setting("CELERY_HEARTBEAT_DIR", "", _text())
     log_level: str = _setting("LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"))

@@ -22,6 +22,7 @@ from redbeat.schedulers import LUA_EXTEND_TO_SCRIPT, RedBeatScheduler, acquire_d
 from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 
+from app.runtime import metrics
 from app.runtime.guard import ONCE
 from app.runtime.heartbeat import TICK
 from app.runtime.servers import advice, examine
@@ -47,6 +48,8 @@ class Scheduler(RedBeatScheduler):
         self._extended_at = 0.0
         self._set_up = self._examined = False
         self._said = ""
+        self._ticked_at: float | None = None
+        metrics.serve_beat(app, app.conf.runtime, lambda: self._ticked_at)
         super().__init__(app, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -62,6 +65,7 @@ class Scheduler(RedBeatScheduler):
             if not self._set_up:
                 super().setup_schedule()
                 self._set_up = True
+            self._ticked_at = time.time()
             waits = [self._turn(entry) for entry in self.schedule.values()]
         except OUTAGE as error:
             self._say(f"beat: Redis can't be used, trying again every {RETRY:.0f} s. {advice(error)} ({error})")

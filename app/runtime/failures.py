@@ -13,6 +13,7 @@ from celery.worker import state
 from celery.worker.request import Request
 from kombu.exceptions import OperationalError
 
+from app.runtime import metrics
 from app.runtime.transport import abandon
 
 logger = get_logger(__name__)
@@ -38,6 +39,7 @@ def fail(request: Request, error: Exception) -> None:
     )
     state.task_ready(request)
     request.acknowledge()
+    metrics.failed(request, error)
 
 
 def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
@@ -69,6 +71,7 @@ def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
             state.task_ready(request)
             request.acknowledged = True
             abandon(request.message, forgiven=isinstance(cause, Reject))
+            return metrics.LEFT
 
     request.on_failure = watched
 

@@ -16,7 +16,7 @@ from celery.worker import state
 from celery.worker.request import Request
 from redis import Redis
 
-from app.runtime import deadletter
+from app.runtime import deadletter, metrics
 from app.runtime.clients import dedicated
 from app.runtime.failures import fail, watch
 from app.runtime.keys import Keys
@@ -77,8 +77,10 @@ class Guard:
         run = self._run_of(request)
         verdict = self._judge(request, run)
         if verdict is Verdict.RUN:
+            run.limit = request.time_limits[0] or request.task.time_limit or self.app.conf.task_time_limit or 0
             ledger.start(tag, run)
             watch(request, self._bury)
+            metrics.follow(request)
             return start(request)
         self._free_slot()
         if verdict is Verdict.WAIT:
@@ -164,6 +166,7 @@ class Guard:
     def _bury(self, request: Request, reason: str) -> None:
         logger.error("Task %s[%s] goes to the dead letters: %s", request.name, request.id, reason)
         deadletter.bury(self._redis(), self.keys.dead_letters(self.group), request, self._run_of(request), reason)
+        metrics.buried(request)
 
     def _run_of(self, request: Request) -> Run:
         # A retry and a replacement keep the id of the task.

@@ -86,6 +86,14 @@ class Heartbeat(threading.Thread):
         with suppress(OSError):
             (self.folder / READY).unlink(missing_ok=True)
 
+    def age(self) -> float:
+        """Return the seconds since the event loop last turned."""
+        return time.monotonic() - self._ticked
+
+    def takes_work(self) -> bool:
+        """Return whether the worker takes messages, or would if its queues were not paused."""
+        return not self.leaving and not self._unproven and time.monotonic() - self._consumed < CONSUMING_WITHIN
+
     def deserved(self) -> bool:
         """Return whether the worker is to count as alive."""
         if self.leaving:
@@ -119,8 +127,7 @@ class Heartbeat(threading.Thread):
         return sent_at is None or time.monotonic() - sent_at < CONSUMING_WITHIN
 
     def _show_ready(self) -> None:
-        ready = not self.leaving and not self._unproven and time.monotonic() - self._consumed < CONSUMING_WITHIN
-        if ready:
+        if self.takes_work():
             (self.folder / READY).touch()
         else:
             (self.folder / READY).unlink(missing_ok=True)

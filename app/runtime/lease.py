@@ -40,12 +40,13 @@ HELD_LIMIT = 1000
 class Run:
     """One running attempt: the keys of its execution mark and of its count of starts, and when it went to the pool.
 
-    began: seconds of the monotonic clock.
+    began: seconds of the monotonic clock. limit: seconds after which it is killed; 0 where nobody says.
     """
 
     mark: str
     starts: str
     began: float = 0.0
+    limit: float = 0.0
 
 
 @dataclass

@@ -21,6 +21,7 @@ from app.runtime.servers import Access
 PRIORITY_STEPS, NO_PRIORITIES = (0, 3, 6, 9), (0,)
 # On Redis 0 is the most urgent, and a message without a priority would be that.
 DEFAULT_PRIORITY = 6
+EVERYWHERE = "0.0.0.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class Options:
     soft_shutdown: a worker that is told to end waits this long for what runs, and gives the rest back to the queue;
         0 waits for the end of every task.
     unbounded_pool: allow pools that enforce no time limit (solo, threads, gevent).
+    metrics_port: port of the page for Prometheus that a worker or a beat serves; 0 means none, and nothing is counted.
+    metrics_host: address that the page listens on.
     """
 
     group: str = ""
@@ -72,6 +75,8 @@ class Options:
     priority_separator: str = SEPARATOR
     soft_shutdown: float = 0.0
     unbounded_pool: bool = False
+    metrics_port: int = 0
+    metrics_host: str = EVERYWHERE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Options:
@@ -86,6 +91,7 @@ class Options:
             "max_eta": ("CELERY_MAX_ETA_SECONDS", int),
             "beat_lock": ("CELERY_BEAT_LOCK_SECONDS", float),
             "soft_shutdown": ("CELERY_SOFT_SHUTDOWN_SECONDS", float),
+            "metrics_port": ("CELERY_METRICS_PORT", int),
         }
         given: dict[str, Any] = {name: kind(env[key]) for name, (key, kind) in numbers.items() if env.get(key)}
         return cls(
@@ -93,6 +99,7 @@ class Options:
             key_prefix=env.get("CELERY_KEY_PREFIX", ""),
             heartbeat_dir=env.get("CELERY_HEARTBEAT_DIR", ""),
             unbounded_pool=_true(env.get("CELERY_UNBOUNDED_POOL")),
+            metrics_host=env.get("CELERY_METRICS_HOST") or EVERYWHERE,
             priorities=_true(env.get("CELERY_PRIORITIES")),
             priority_separator=env.get("CELERY_PRIORITY_SEPARATOR") or SEPARATOR,
             access=Access(
@@ -214,6 +221,6 @@ def settings(options: Options, app: Celery) -> dict[str, Any]:
         # Only shown: `install` gives RedBeat its client. Celery masks no password in settings that it doesn't know.
         "redbeat_redis_url": servers.without_password(broker),
         "redbeat_redis_options": {},
-        "redbeat_key_prefix": f"{options.key_prefix}redbeat:",
+        "redbeat_key_prefix": Keys(options.key_prefix).redbeat(),
         "redbeat_lock_timeout": options.beat_lock,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from typing import Any
 
@@ -10,7 +11,7 @@ from celery import Celery, bootsteps
 from celery.signals import worker_shutdown, worker_shutting_down
 from celery.worker.consumer import Tasks
 
-from app.runtime import servers
+from app.runtime import metrics, servers
 from app.runtime.clients import client_of
 from app.runtime.guard import Guard
 from app.runtime.heartbeat import INTERVAL, SOON, Heartbeat
@@ -21,6 +22,8 @@ from app.runtime.pause import paused
 
 # Seconds between two looks of the event loop at what the renewal thread read of paused queues.
 PAUSE_INTERVAL = 1.0
+# The part of its time limit after which a task is near it.
+NEAR = 0.8
 
 
 def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
@@ -48,6 +51,19 @@ def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
             if self.heartbeat is not None:
                 worker_shutting_down.connect(self.heartbeat.leave, weak=False)
                 self.heartbeat.start()
+            self._controller = consumer.controller
+            metrics.serve_worker(app, options, group, _pool_processes(consumer.controller), self._gauges)
+
+        def _gauges(self) -> dict[str, float | None]:
+            now, runs, heartbeat = time.monotonic(), ledger.runs(), self.heartbeat
+            return {
+                "celery_worker_up": 1,
+                "celery_worker_tasks_active": len(runs),
+                "celery_worker_pool_slots": getattr(self._controller.pool, "num_processes", 0),
+                "celery_worker_heartbeat_age_seconds": heartbeat.age() if heartbeat else None,
+                "celery_worker_consuming": int(heartbeat.takes_work()) if heartbeat else None,
+                "celery_worker_tasks_near_limit": sum(now - run.began > NEAR * run.limit > 0 for run in runs),
+            }
 
         def _settle(self, **_: Any) -> None:
             # Leases are renewed to the end: a soft shutdown still waits for what runs.
@@ -105,3 +121,9 @@ def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
                     consumer.add_task_queue(name)
 
     return Runtime
+
+
+def _pool_processes(controller: Any) -> int:
+    if not controller.pool_cls.__module__.endswith(".prefork"):
+        return 0
+    return int(max(controller.concurrency or 0, getattr(controller, "max_concurrency", None) or 0))

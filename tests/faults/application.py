@@ -34,6 +34,8 @@ OPTIONS = Options(
     key_prefix="bench:",
     priorities="BENCH_PRIORITIES" in os.environ,
     soft_shutdown=float(os.environ.get("BENCH_SOFT_SHUTDOWN", "0")),
+    metrics_port=int(os.environ.get("BENCH_METRICS_PORT", "0")),
+    metrics_host="127.0.0.1",
 )
 
 app = Celery("bench")
