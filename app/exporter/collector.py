@@ -1,7 +1,7 @@
-"""Readings -> metrics: what the page has about queues and groups.
+"""Redis -> page, when somebody asks: at most one look in a second, and an answer within LIMIT.
 
-Names follow celery-exporter's where it has them. While Redis can't be read there is no number of it: a scaler would
-believe an old one.
+While Redis can't be read, what an autoscaler goes by is not on the page: it would believe an old number. The rest is as
+it was last read; `celery_exporter_redis_up` 0 says so, and `celery_exporter_last_read_timestamp_seconds` how old it is.
 """
 
 from __future__ import annotations
@@ -10,70 +10,27 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from redis import Redis
 from redis.exceptions import RedisError
 
-from app.exporter.config import Group, Settings
-from app.exporter.demand import Demand, slots_wanted
-from app.exporter.reading import Load, Reading, read
+from app.exporter import metrics
+from app.exporter.config import Settings
+from app.exporter.demand import Demand
+from app.exporter.limited import Limited
+from app.exporter.reading import Reading, read
 from app.runtime import servers
 
 logger = logging.getLogger(__name__)
 
-# Seconds that one Redis command may take; KEDA waits 3 s for the page.
+# Seconds that one read of a socket may take.
 REDIS_TIMEOUT = 2.0
+# Seconds that a look may take in all, from the connection on; KEDA waits 3 s for the page.
+LIMIT = 2.5
 # Seconds for which a reading serves others, too: KEDA asks once for each group.
 MAX_AGE = 1.0
-
-
-class GroupGauge(NamedTuple):
-    """A number of each group; a value of None is left out."""
-
-    name: str
-    text: str
-    value: Callable[[Group, Load, Demand], float | None]
-
-
-GROUP_GAUGES = (
-    GroupGauge(
-        "celery_group_in_flight",
-        "Messages that the group's workers hold: running, or waiting there for their eta.",
-        lambda group, load, demand: load.in_flight,
-    ),
-    GroupGauge(
-        "celery_group_held",
-        "Messages that wait in a worker for an eta that has not come.",
-        lambda group, load, demand: load.held,
-    ),
-    GroupGauge(
-        "celery_group_work",
-        "Messages that want a slot now: waiting or in flight, and not held.",
-        lambda group, load, demand: load.work,
-    ),
-    GroupGauge(
-        "celery_group_slots",
-        "Tasks at a time in one pod of the group.",
-        lambda group, load, demand: group.slots,
-    ),
-    GroupGauge(
-        "celery_group_slots_wanted",
-        "Slots that keep the wait of a task below the group's target.",
-        lambda group, load, demand: slots_wanted(load, demand.arrivals, demand.service, group.wait_seconds),
-    ),
-    GroupGauge(
-        "celery_group_arrivals_per_second",
-        "Messages that come, over about a minute; absent until there were two readings.",
-        lambda group, load, demand: demand.arrivals,
-    ),
-    GroupGauge(
-        "celery_group_service_seconds",
-        "Seconds that a task keeps a slot busy, over about a minute; absent until one has ended.",
-        lambda group, load, demand: demand.service,
-    ),
-)
 
 
 class BrokerCollector(Collector):
@@ -82,41 +39,57 @@ class BrokerCollector(Collector):
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         """Make no connection yet. clock: seconds that never go back."""
         self._settings, self._clock = settings, clock
-        timeouts = {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT}
-        self._client = servers.connect(settings.broker_url, settings.access, retry=servers.once(), **timeouts)
+        self._client = self._connect()
+        self._look = Limited(lambda: read(self._client, settings, time.time()), LIMIT, self._hang_up)
         self._demands = {group.name: Demand() for group in settings.groups}
         self._lock = threading.Lock()
         self._metrics: list[Metric] = []
         self._read_at: float | None = None
+        self._reading: Reading | None = None
         self._success_at: float | None = None
+        self._ticked_at: float | None = None
         self._said = ""
 
     def describe(self) -> list[Metric]:
         """Return the metrics without a number; a request for some of them (`?name[]=`) needs their names."""
-        return list(self._render(None, 0.0))
+        return list(self._render(False, 0.0))
 
     def collect(self) -> list[Metric]:
         """Return the metrics with the numbers of now."""
         with self._lock:
             if self._read_at is None or self._clock() - self._read_at >= MAX_AGE:
                 began = self._clock()
-                reading = self._read()
+                fresh = self._read()
                 self._read_at = self._clock()
-                self._metrics = list(self._render(reading, self._read_at - began))
+                self._metrics = list(self._render(fresh, self._read_at - began))
             return self._metrics
 
-    def _read(self) -> Reading | None:
+    def _connect(self) -> Redis:
+        timeouts = {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT}
+        return servers.connect(self._settings.broker_url, self._settings.access, retry=servers.once(), **timeouts)
+
+    def _hang_up(self) -> None:
+        client, self._client = self._client, self._connect()
+        client.connection_pool.disconnect(inuse_connections=True)
+
+    def _read(self) -> bool:
+        """Look at Redis; return whether it could be read."""
         try:
-            reading = read(self._client, self._settings.keys, self._settings.groups, time.time())
+            reading = self._look()
         # Beside redis-py's: a certificate authority that is no file.
         except (RedisError, OSError) as error:
             self._say(f"{servers.advice(error)} ({error})")
-            return None
-        self._say("")
-        self._success_at = time.time()
+            return False
+        except Exception as error:  # what no Redis says makes redis-py stumble in any way
+            self._say(f"The server in CELERY_BROKER_URL does not answer as a Redis does ({error!r:.200})")
+            return False
+        self._say(f"Some numbers are missing: {'; '.join(sorted(reading.refused))}" if reading.refused else "")
+        self._reading, self._success_at = reading, time.time()
+        if reading.beat is not None and reading.beat.ticked is not None:
+            self._ticked_at = reading.beat.ticked
         for name, load in reading.groups.items():
             self._demands[name].observe(load, self._clock())
-        return reading
+        return True
 
     def _say(self, trouble: str) -> None:
         # Once for each trouble: it is met at every request.
@@ -126,9 +99,10 @@ class BrokerCollector(Collector):
             logger.info("Redis can be read again")
         self._said = trouble
 
-    def _render(self, reading: Reading | None, seconds: float) -> Iterator[Metric]:
-        up = "celery_exporter_redis_up", "1 when the last look at Redis succeeded, else 0."
-        yield GaugeMetricFamily(*up, value=int(reading is not None))
+    def _render(self, fresh: bool, seconds: float) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "celery_exporter_redis_up", "1 when the last look at Redis succeeded, else 0.", int(fresh)
+        )
         yield GaugeMetricFamily("celery_exporter_read_seconds", "Seconds that the last look at Redis took.", seconds)
         last = GaugeMetricFamily(
             "celery_exporter_last_read_timestamp_seconds", "When a look at Redis last succeeded.", labels=()
@@ -136,23 +110,7 @@ class BrokerCollector(Collector):
         if self._success_at is not None:
             last.add_metric((), self._success_at)
         yield last
-        yield self._lengths(reading)
-        for gauge in GROUP_GAUGES:
-            yield self._of_groups(gauge, reading)
-
-    def _lengths(self, reading: Reading | None) -> Metric:
-        family = GaugeMetricFamily(
-            "celery_queue_length", "Messages that wait in the queue, of all priorities.", labels=("queue_name",)
-        )
-        for name, length in (reading.queues if reading else {}).items():
-            family.add_metric((name,), length)
-        return family
-
-    def _of_groups(self, gauge: GroupGauge, reading: Reading | None) -> Metric:
-        family = GaugeMetricFamily(gauge.name, gauge.text, labels=("group",))
-        for group in self._settings.groups if reading else ():
-            assert reading is not None
-            value = gauge.value(group, reading.groups[group.name], self._demands[group.name])
-            if value is not None:
-                family.add_metric((group.name,), value)
-        return family
+        yield from metrics.configured(self._settings)
+        yield from metrics.read(self._reading, self._settings, self._demands, fresh)
+        if self._settings.beat:
+            yield from metrics.beat(self._reading.beat if self._reading else None, self._ticked_at)

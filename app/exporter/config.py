@@ -15,6 +15,7 @@ from app.runtime.options import NO_PRIORITIES, PRIORITY_STEPS, Options
 from app.runtime.servers import Access
 
 DEFAULT_URL, DEFAULT_PORT = "redis://localhost:6379/0", "9808"
+NEEDED, OPTIONAL = {"queues", "slots", "waitSeconds"}, {"objectiveSeconds", "limitSeconds"}
 EXAMPLE = '{"email": {"queues": ["email"], "slots": 2, "waitSeconds": 5}}'
 
 
@@ -28,17 +29,24 @@ class Group:
 
     queues: those that it alone consumes. slots: tasks at a time in one pod.
     wait_seconds: what a task may wait for a worker; the number of workers is chosen for it.
+    objective_seconds: what a task may wait before somebody is called; None: nobody ever is.
+    limit_seconds: a task is killed after this; None: after no time that anybody told.
     """
 
     name: str
     queues: tuple[str, ...]
     slots: int
     wait_seconds: float
+    objective_seconds: float | None = None
+    limit_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the exporter must know."""
+    """What the exporter must know.
+
+    lease: seconds for which a worker may go unheard. beat: there is one, which takes its lock for beat_lock seconds.
+    """
 
     # It may hold a password.
     broker_url: str = field(repr=False)
@@ -46,6 +54,9 @@ class Settings:
     keys: Keys
     groups: tuple[Group, ...]
     port: int
+    lease: float
+    beat: bool
+    beat_lock: float
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -65,6 +76,9 @@ class Settings:
             ),
             groups=_groups(env.get("EXPORTER_GROUPS", "")),
             port=_port(env.get("EXPORTER_PORT") or DEFAULT_PORT),
+            lease=options.lease,
+            beat=_flag("EXPORTER_BEAT", env.get("EXPORTER_BEAT") or "true"),
+            beat_lock=options.beat_lock,
         )
 
 
@@ -92,6 +106,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _flag(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise BadSetting(f"{name} is {text!r}: write true or false.")
+    return text == "true"
+
+
 def _groups(text: str) -> tuple[Group, ...]:
     try:
         told = json.loads(text)
@@ -110,13 +130,16 @@ def _group(name: str, told: Any) -> Group:
     def refuse(what: str) -> BadSetting:
         return BadSetting(f"EXPORTER_GROUPS, group {name!r}: {what}, as in {EXAMPLE}.")
 
-    if not isinstance(told, dict) or set(told) != {"queues", "slots", "waitSeconds"}:
-        raise refuse("write queues, slots and waitSeconds and nothing else")
-    queues, slots, wait = told["queues"], told["slots"], told["waitSeconds"]
+    if not isinstance(told, dict) or not NEEDED <= set(told) <= NEEDED | OPTIONAL:
+        raise refuse("write queues, slots and waitSeconds, if you like objectiveSeconds and limitSeconds")
+    queues, slots = told["queues"], told["slots"]
     if not isinstance(queues, list) or not queues or not all(isinstance(queue, str) and queue for queue in queues):
         raise refuse("write its queues as a list of names")
     if not isinstance(slots, int) or isinstance(slots, bool) or slots < 1:
         raise refuse("write its slots as a whole number from 1")
-    if not isinstance(wait, int | float) or isinstance(wait, bool) or not math.isfinite(wait) or wait <= 0:
-        raise refuse("write its waitSeconds as a number above 0")
-    return Group(name, tuple(queues), slots, float(wait))
+    seconds = {key: told[key] for key in ("waitSeconds", *sorted(OPTIONAL)) if key in told}
+    for key, value in seconds.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
+            raise refuse(f"write its {key} as a number above 0")
+    objective, limit = seconds.get("objectiveSeconds"), seconds.get("limitSeconds")
+    return Group(name, tuple(queues), slots, float(seconds["waitSeconds"]), objective, limit)

@@ -65,6 +65,14 @@ class Keys:
         """Hash of what the group's workers have done since ever: `tasks`, a count, and `seconds` in slots."""
         return f"{self.prefix}runtime:served:{group}"
 
+    def workers(self, group: str) -> str:
+        """Sorted set of the group's workers by the time of their last renewal, unix seconds."""
+        return f"{self.prefix}runtime:workers:{group}"
+
+    def running(self, group: str) -> str:
+        """Sorted set of those that run something by when the oldest of it began, unix seconds, as of that renewal."""
+        return f"{self.prefix}runtime:running:{group}"
+
     def execution(self, task_id: str, attempt: str) -> str:
         """Execution mark of one attempt: the owner while it runs, `done` for one lease after."""
         return f"{self.prefix}runtime:run:{task_id}:{attempt}"
@@ -84,3 +92,15 @@ class Keys:
     def paused(self) -> str:
         """Set of the names of paused queues."""
         return f"{self.prefix}runtime:paused"
+
+    def redbeat(self) -> str:
+        """What stands before a schedule's name in its key."""
+        return f"{self.prefix}redbeat:"
+
+    def schedule(self) -> str:
+        """RedBeat's sorted set of schedules' keys by when they are due, unix seconds."""
+        return f"{self.redbeat()}:schedule"
+
+    def beat_lock(self) -> str:
+        """The lock of the beat that ticks."""
+        return f"{self.redbeat()}:lock"

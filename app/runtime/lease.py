@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
@@ -196,6 +196,7 @@ class Keeper(threading.Thread):
         keys = Keys.of(app)
         self._hash, self._index, self._paused = keys.unacked(group), keys.unacked_index(group), keys.paused()
         self._held, self._served = keys.held(group), keys.served(group)
+        self._workers, self._running = keys.workers(group), keys.running(group)
         self.paused: frozenset[str] = frozenset()
         self._client: Redis | None = None
         self._ending = threading.Event()
@@ -211,6 +212,7 @@ class Keeper(threading.Thread):
                 if time.monotonic() >= renewal_due:
                     self.renew()
                     self._tidy_held()
+                    self._register()
                     renewal_due = time.monotonic() + self.options.renewal_interval
                 if time.monotonic() >= served_due:
                     self._add_served()
@@ -268,10 +270,36 @@ class Keeper(threading.Thread):
         ledger.wake.set()
         if self.ident is not None:  # a worker may be stopped before its first connection
             self.join(timeout=2)
+        if self._client is not None and not self.is_alive():
+            with suppress(RedisError, OSError):
+                self._forget([ledger.owner])
         if ledger.unsettled():
             with suppress(RedisError, OSError):
                 self._client = dedicated(self.app, timeout=2)
                 self.settle()
+
+    def _register(self) -> None:
+        """Say that this worker lives and since when its oldest task runs; forget who was not heard for a lease."""
+        assert self._client is not None
+        now = time.time()
+        ages = [time.monotonic() - run.began for run in ledger.runs()]
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zadd(self._workers, {ledger.owner: now})
+        if ages:
+            pipe.zadd(self._running, {ledger.owner: now - max(ages)})
+        else:
+            pipe.zrem(self._running, ledger.owner)
+        for key in (self._workers, self._running):
+            # Where no worker lives nobody forgets.
+            pipe.pexpire(key, int(2000 * self.options.lease))
+        pipe.zrangebyscore(self._workers, "-inf", now - self.options.lease)
+        if silent := pipe.execute()[-1]:
+            self._forget(silent)
+
+    def _forget(self, owners: Sequence[str | bytes]) -> None:
+        assert self._client is not None
+        for key in (self._workers, self._running):
+            self._client.zrem(key, *owners)
 
     def _tidy_held(self) -> None:
         # A worker that died wrote nothing: its messages are due, or went back to their queue, and are work again.

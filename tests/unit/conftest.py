@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from app import config
 from app.store import Item, Store, store
+from tests.support.redis import RedisServer
 from tests.support.world import Outside, outside
 
 # The modules that read the settings when a task runs.
@@ -64,3 +66,18 @@ def order(shop: Store) -> str:
     """The id of a new order of two books and a pen: 5300 cents."""
     shop.create_order("o-1", "c-1", "jo@example.com", [Item("book", 2), Item("pen", 1)])
     return "o-1"
+
+
+@pytest.fixture
+def redis(clean_redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(clean_redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that the test may kill."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
