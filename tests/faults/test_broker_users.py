@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, ResponseError
 
+from app.runtime.keys import Keys
 from tests.conftest import ROOT
+from tests.support.exporter import collector, page
 from tests.support.redis import RedisServer
 from tests.support.release import Release
 from tests.support.world import Outside, outside
@@ -301,7 +304,10 @@ FORBIDDEN: list[tuple[str, tuple[Any, ...]]] = [
         ("scaler", command)
         for command in (("LPUSH", "one:default", "x"), ("GET", "one:key"), ("LRANGE", "one:a", 0, 1))
     ),
-    *(("scaler", command) for command in (("EVAL", SIZE, 1, "two:default"), ("LLEN", "two:default"), ("INFO",))),
+    *(("scaler", command) for command in (("EVAL", SIZE, 1, "two:default"), ("LLEN", "two:default"))),
+    *(("scaler", command) for command in (("LINDEX", "two:default", -1), ("HGET", "two:dead", "id"), ("SCAN", 0))),
+    *(("scaler", command) for command in (("CONFIG", "GET", "*"), ("CLIENT", "LIST"), ("HVALS", "one:hash"))),
+    *(("scaler", command) for command in (("DEL", "one:a"), ("ZADD", "one:z", 1, "x"), ("PEXPIRE", "one:a", 1))),
     ("scaler", ("EVAL", "return redis.call('lpush', KEYS[1], 'x')", 1, "one:default")),
     *(("probe", command) for command in (("GET", "one:key"), ("LLEN", "one:default"), ("INFO",), ("SELECT", 1))),
     ("probe", ("EVAL", "return 1", 0)),
@@ -334,6 +340,31 @@ def test_the_scaler_can_ask_what_keda_asks(server: RedisServer) -> None:
         sizes = [client.eval(SIZE, 1, f"one:{name}") for name in ("default", "unacked:default", "index", "set", "none")]
         assert sizes == [2, 1, 1, 1, 0]
     assert denials(server) == []
+
+
+def test_the_exporter_asks_nothing_that_the_scaler_may_not(server: RedisServer) -> None:
+    keys, now = Keys(ONE), time.time()
+    with server.client() as admin:
+        admin.lpush(keys.waiting("email")[0], json.dumps({"headers": {"enqueued_at": now - 30}}))
+        admin.zadd(keys.schedule(), {f"{keys.redbeat()}late": now - 60})
+        admin.hset(f"{keys.redbeat()}late", "definition", '{"enabled": true}')
+    url = f"redis://scaler:scaler@127.0.0.1:{server.port}/0"
+    found = page(collector(url, CELERY_KEY_PREFIX=ONE))
+    assert found["celery_exporter_redis_up"] == 1
+    assert found["celery_queue_oldest_age_seconds{queue_name=email}"] == pytest.approx(30, abs=10)
+    assert found["celery_beat_schedule_overdue_seconds{schedule=late}"] == pytest.approx(60, abs=10)
+    assert found["celery_broker_noeviction"] == 1
+    assert denials(server) == []
+
+
+def test_a_scaler_that_may_less_still_scales(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    with server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "scaler", "-info", "-lindex", "-pttl", "-zrange", "-smismember")
+        admin.lpush(Keys(ONE).waiting("email")[0], "{}")
+    found = page(collector(f"redis://scaler:scaler@127.0.0.1:{server.port}/0", CELERY_KEY_PREFIX=ONE))
+    assert found["celery_group_work{group=email}"] == found["celery_group_slots_wanted{group=email}"] == 1
+    assert not [name for name in found if name.startswith(("celery_broker", "celery_beat", "celery_queue_paused"))]
+    assert "Some numbers are missing" in caplog.text
 
 
 def test_the_probe_can_ping(server: RedisServer) -> None:

@@ -1,4 +1,4 @@
-"""The exporter tells how long something waits and runs, who works on it, what nobody does, and how beat and Redis are."""
+"""The exporter tells how long work waits and runs, who is there for it, and how beat and Redis are."""
 
 from __future__ import annotations
 
