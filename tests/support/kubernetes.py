@@ -29,6 +29,14 @@ CUSTOM = {
         "GATEWAY_API_VERSION",
         "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
     ),
+    **{
+        kind: (
+            "github.com/prometheus-operator/prometheus-operator",
+            "PROMETHEUS_OPERATOR_VERSION",
+            f"example/prometheus-operator-crd/monitoring.coreos.com_{kind.lower()}s.yaml",
+        )
+        for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule")
+    },
 }
 
 # Each file is 2 MB and more, and is wanted for every object.

@@ -32,6 +32,15 @@ Params: the root context.
 {{- if and .Values.exporter.enabled (not (include "celery.hasRuntime" .)) }}
 - exporter.enabled needs an application that installs the runtime, another one writes nothing that it could read: write app.runtime: installed, or exporter.enabled: false.
 {{- end }}
+{{- if and .Values.metrics.enabled (not (include "celery.hasRuntime" .)) }}
+- metrics.enabled needs an application that installs the runtime, which serves the pages: write app.runtime: installed, or metrics.enabled: false.
+{{- end }}
+{{- if and .Values.monitoring.podMonitor.enabled (not .Values.metrics.enabled) }}
+- monitoring.podMonitor is enabled and no worker serves a page: write metrics.enabled: true, or monitoring.podMonitor.enabled: false.
+{{- end }}
+{{- if and .Values.monitoring.annotations (not .Values.metrics.enabled) (not .Values.exporter.enabled) }}
+- monitoring.annotations is true and nothing serves a page: write metrics.enabled: true and exporter.enabled: true, or monitoring.annotations: false.
+{{- end }}
 {{- if and .Values.app.priorities.enabled (not (include "celery.hasRuntime" .)) }}
 - app.priorities needs an application that installs the runtime: write app.runtime: installed, or app.priorities.enabled: false.
 {{- end }}
