@@ -45,8 +45,10 @@ def test_it_is_there_when_it_is_switched_on() -> None:
     assert made_for(render({**ON, "networkPolicy": {"enabled": False}})) == KINDS - {"NetworkPolicy"}
 
 
-def test_it_changes_nobody_else() -> None:
-    assert {key: thing for key, thing in render(ON).items() if key[1] != NAME} == dict(render())
+@pytest.mark.parametrize("kind", ["own", "celery-exporter"])
+def test_it_changes_nobody_else(kind: str) -> None:
+    objects = render({"exporter": {"enabled": True, "kind": kind}})
+    assert {key: thing for key, thing in objects.items() if key[1] != NAME} == dict(render())
 
 
 def test_there_is_one_and_it_runs_the_module() -> None:
@@ -72,6 +74,20 @@ def test_it_knows_every_group_as_the_release_has_it() -> None:
     assert (groups["email"].queues, groups["email"].slots, groups["email"].wait_seconds) == (("email",), 9, 0.5)
     assert (groups["alone"].queues, groups["alone"].slots, groups["alone"].wait_seconds) == (("a", "b"), 1, 3)
     assert {group.wait_seconds for group in settings().groups} == {5}, "the default"
+
+
+def test_it_knows_what_a_task_may_wait_and_take() -> None:
+    values = {
+        "workers": {"groups": {"email": {"waitObjectiveSeconds": 300, "timeLimitSeconds": 70}}},
+        "app": {"leaseSeconds": 45},
+        "beat": {"lockSeconds": 20},
+    }
+    found = settings(values)
+    groups = {group.name: group for group in found.groups}
+    assert (groups["email"].objective_seconds, groups["email"].limit_seconds) == (300, 70)
+    assert (groups["orders"].objective_seconds, groups["orders"].limit_seconds) == (60, 300)
+    assert (found.lease, found.beat, found.beat_lock) == (45, True, 20)
+    assert not settings({"beat": {"enabled": False}}).beat
 
 
 def test_it_reads_the_keys_that_the_workers_write() -> None:
@@ -171,16 +187,21 @@ def test_it_reaches_the_broker_and_dns_and_nothing_else() -> None:
     assert allowed(outside, pod(outside, "exporter"), Peer(address=ANYWHERE), 6380)
 
 
-def test_it_is_reached_by_the_scaler_and_nobody_else() -> None:
+def test_it_is_reached_by_the_scaler_and_prometheus_and_nobody_else() -> None:
     objects = render(ON)
-    assert allowed(objects, KEDA, pod(objects, "exporter"), 9808)
+    prometheus = Peer(namespace="monitoring")
+    for peer in (KEDA, prometheus):
+        assert allowed(objects, peer, pod(objects, "exporter"), 9808)
+    alone = render({**ON, "networkPolicy": {"scalers": []}})
+    assert allowed(alone, prometheus, pod(alone, "exporter"), 9808)
+    assert not allowed(alone, KEDA, pod(alone, "exporter"), 9808)
     for peer in (NEIGHBOUR, STRANGER, pod(objects, "worker-email"), Peer(address=ANYWHERE)):
         assert not allowed(objects, peer, pod(objects, "exporter"), 9808)
 
 
-def test_where_no_scaler_is_named_nobody_reaches_it() -> None:
+def test_where_nobody_is_named_nobody_reaches_it() -> None:
     # A rule with an empty list of peers would let everybody in.
-    policy = render({**ON, "networkPolicy": {"scalers": []}})["NetworkPolicy", NAME]["spec"]
+    policy = render({**ON, "networkPolicy": {"scalers": [], "prometheus": []}})["NetworkPolicy", NAME]["spec"]
     assert "Ingress" in policy["policyTypes"]
     assert policy.get("ingress", []) == []
 
@@ -193,4 +214,30 @@ def test_a_misspelled_key_is_refused() -> None:
 def test_the_groups_are_one_json_object_in_one_line() -> None:
     text = variables()["EXPORTER_GROUPS"]
     assert "\n" not in text
-    assert json.loads(text)["email"] == {"queues": ["email"], "slots": 2, "waitSeconds": 5}
+    seconds = {"waitSeconds": 5, "objectiveSeconds": 60, "limitSeconds": 600}
+    assert json.loads(text)["email"] == {"queues": ["email"], "slots": 2, **seconds}
+
+
+# Prometheus finds it.
+
+
+def test_a_service_monitor_selects_its_service_and_no_other() -> None:
+    monitoring = {"serviceMonitor": {"enabled": True, "interval": "30s", "labels": {"release": "prometheus"}}}
+    objects = render({**ON, "monitoring": monitoring})
+    monitor = objects["ServiceMonitor", NAME]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    selected = {
+        name: thing for name, thing in objects.of("Service").items() if wanted <= thing["metadata"]["labels"].items()
+    }
+    assert set(selected) == {NAME}
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint == {"port": "http", "path": "/metrics", "interval": "30s"}
+    assert endpoint["port"] in [port["name"] for port in services[NAME]["spec"]["ports"]]
+    assert not render(ON).of("ServiceMonitor")
+
+
+def test_annotations_name_its_port() -> None:
+    pods = render({**ON, "monitoring": {"annotations": True}}).pods
+    assert pods[NAME]["metadata"]["annotations"]["prometheus.io/port"] == str(settings().port)
+    assert "annotations" not in render(ON).pods[NAME]["metadata"]

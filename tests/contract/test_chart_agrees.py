@@ -16,6 +16,7 @@ import app
 from app.config import Settings
 from app.queues import GROUPS
 from app.runtime.health import FILES
+from app.runtime.metrics.numbers import BUCKETS
 from scripts.stack.place import PORTS, Place
 from scripts.stack.processes import STOP_MARGIN, Process, describe, worker_environment
 from scripts.versions import pinned
@@ -120,6 +121,7 @@ def test_the_images_are_the_pinned_ones() -> None:
 
     assert image(DEFAULTS["broker"]["image"]) == pinned("REDIS_IMAGE")
     assert image(values_of("everything")["broker"]["image"]) == pinned("VALKEY_IMAGE")
+    assert image(DEFAULTS["exporter"]["image"]) == pinned("CELERY_EXPORTER_IMAGE")
 
 
 def test_pods_run_as_the_user_that_the_image_has() -> None:
@@ -177,6 +179,11 @@ def test_a_group_may_say_what_the_defaults_say_and_its_queues() -> None:
     group, defaults = (definitions[name]["properties"] for name in ("workerGroup", "workerDefaults"))
     assert {name: rule for name, rule in group.items() if name != "queues"} == defaults
     assert set(defaults) == set(DEFAULTS["workers"]["defaults"])
+
+
+def test_a_groups_objective_is_a_bound_by_which_the_workers_count_waits() -> None:
+    allowed = SCHEMA["$defs"]["workerDefaults"]["properties"]["waitObjectiveSeconds"]["enum"]
+    assert allowed == [bound for bound in BUCKETS if bound >= 1 and bound == int(bound)]
 
 
 def closed(schema: Any) -> Iterator[str]:

@@ -80,7 +80,7 @@ def test_the_living_forget_the_dead(bench: Bench, look: Look) -> None:
         "both tell what they run", lambda: bench.server.client.zcard(KEYS.running("bench")) == 2, within=bench.lease
     )
     dead.kill()
-    for key in (KEYS.workers("bench"), KEYS.running("bench")):
+    for key in (KEYS.workers("bench"), busy):
         wait_for("one is left", lambda key=key: bench.server.client.zcard(key) == 1, within=2 * bench.lease)
     assert look()[CONSUMERS] == 1
 

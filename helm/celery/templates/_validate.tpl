@@ -29,8 +29,17 @@ Params: the root context.
 {{- if and .Values.api.autoscaling.enabled (gt (.Values.api.autoscaling.minReplicas | int) (.Values.api.autoscaling.maxReplicas | int)) }}
 - api.autoscaling.minReplicas is above maxReplicas: swap them.
 {{- end }}
-{{- if and .Values.exporter.enabled (not (include "celery.hasRuntime" .)) }}
-- exporter.enabled needs an application that installs the runtime, another one writes nothing that it could read: write app.runtime: installed, or exporter.enabled: false.
+{{- if and (include "celery.ownExporter" .) (not (include "celery.hasRuntime" .)) }}
+- exporter.kind own needs an application that installs the runtime, another one writes nothing that it could read: write app.runtime: installed, or exporter.kind: celery-exporter.
+{{- end }}
+{{- if and .Values.exporter.enabled (eq .Values.exporter.kind "celery-exporter") (not .Values.app.taskEvents) }}
+- exporter.kind celery-exporter counts tasks by their events, and app.taskEvents is false: write app.taskEvents: true, or exporter.kind: own.
+{{- end }}
+{{- if and .Values.exporter.enabled (eq .Values.exporter.kind "celery-exporter") (not (or .Values.exporter.image.tag .Values.exporter.image.digest)) }}
+- exporter.image has neither a tag nor a digest, and the newest would be pulled: write exporter.image.tag, e.g. 0.12.2.
+{{- end }}
+{{- if and .Values.monitoring.serviceMonitor.enabled (not .Values.exporter.enabled) }}
+- monitoring.serviceMonitor is enabled and no exporter serves a page: write exporter.enabled: true, or monitoring.serviceMonitor.enabled: false.
 {{- end }}
 {{- if and .Values.metrics.enabled (not (include "celery.hasRuntime" .)) }}
 - metrics.enabled needs an application that installs the runtime, which serves the pages: write app.runtime: installed, or metrics.enabled: false.
@@ -160,8 +169,8 @@ Params: the root context.
 {{- if and (eq $scaling.engine "keda") (not (include "celery.hasRuntime" $)) }}
 - {{ $where }}.autoscaling.engine is keda, which counts running work in a hash that only the runtime keeps: write app.runtime: installed, or engine: hpa.
 {{- end }}
-{{- if and (eq $scaling.engine "keda") (eq $scaling.policy "latency") (not $.Values.exporter.enabled) }}
-- {{ $where }}.autoscaling.policy is latency, which the exporter measures: write exporter.enabled: true, or policy: work.
+{{- if and (eq $scaling.engine "keda") (eq $scaling.policy "latency") (not (include "celery.ownExporter" $)) }}
+- {{ $where }}.autoscaling.policy is latency, which the own exporter measures: write exporter.enabled: true and exporter.kind: own, or policy: work.
 {{- end }}
 {{- if and (eq $scaling.engine "hpa") (not (int $scaling.targetCPUUtilizationPercentage)) (not $scaling.metrics) }}
 - {{ $where }}.autoscaling.engine is hpa and has nothing to go by: write targetCPUUtilizationPercentage: 80, or a list of metrics.
