@@ -134,8 +134,8 @@ bench-autoscaling: venv ## Simulate the autoscaling policies on recorded kinds o
 	@$(PYTHON) -m benchmarks.autoscaling run
 
 ##@ Change it
-.PHONY: lint fmt lock manifests golden docs verify clean
-lint: venv verify ## Check style, types (mypy strict on app/ and scripts/), the Dockerfile and generated files
+.PHONY: lint fmt lock manifests golden dashboards docs verify clean
+lint: venv verify ## Check style, types (mypy strict on app/, grafana/ and scripts/), the Dockerfile and generated files
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
@@ -159,15 +159,19 @@ manifests: venv ## Write k8s/ from the chart
 golden: venv ## Write what the chart makes of each example into tests/golden
 	$(PYTHON) -m scripts.golden
 
+dashboards: venv ## Write the dashboards' JSON from the programs in grafana/
+	$(PYTHON) -m grafana
+
 docs: venv ## Write the generated parts of the documents
 	$(PYTHON) -m scripts.task_table
 	$(PYTHON) -m scripts.values_table
 
-verify: venv ## Check that all generated files are what make manifests, golden and docs would write
+verify: venv ## Check that all generated files are what make manifests, golden, dashboards and docs would write
 	$(PYTHON) -m scripts.task_table --check
 	$(PYTHON) -m scripts.values_table --check
 	$(PYTHON) -m scripts.manifests --check
 	$(PYTHON) -m scripts.golden --check
+	$(PYTHON) -m grafana --check
 
 clean: down ## Stop the stack and remove its data, the environment and the caches in this folder
 	rm -rf $(STACK_DIR) $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
