@@ -49,7 +49,8 @@ class Scheduler(RedBeatScheduler):
         self._set_up = self._examined = False
         self._said = ""
         self._ticked_at: float | None = None
-        metrics.serve_beat(app, app.conf.runtime, lambda: self._ticked_at)
+        if not kwargs.get("lazy"):  # Celery makes another scheduler for its banner
+            metrics.serve_beat(app, app.conf.runtime, lambda: self._ticked_at)
         super().__init__(app, **kwargs)
 
     def setup_schedule(self) -> None:

@@ -6,11 +6,13 @@ RUNTIME=off leaves the same delivery settings but takes away what the runtime ad
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 
 from celery import Celery
+from celery.exceptions import Reject
 from kombu import Queue
 
 from app.runtime import Options, install
@@ -122,3 +124,40 @@ def exhaust_memory(key: str) -> None:
     """Run out of memory without losing the process."""
     journal("start", key)
     raise MemoryError("no room")
+
+
+@app.task
+def fail(key: str, name: str = "ValueError") -> None:
+    """Raise an exception of a new class with that name."""
+    journal("start", key)
+    raise type(name, (Exception,), {})(key)
+
+
+@app.task
+def reject(key: str) -> None:
+    """Reject the own message."""
+    journal("start", key)
+    raise Reject(key, requeue=False)
+
+
+@app.task
+def publish(key: str, times: int) -> None:
+    """Send `times` tasks that sleep for no time."""
+    journal("start", key)
+    for _ in range(times):
+        sleep.delay(key, 0)
+    journal("end", key)
+
+
+def none(key: str) -> None:
+    """Do nothing."""
+
+
+# As many tasks as an application has, and more.
+for number in range(int(os.environ.get("BENCH_TASK_NAMES", "0"))):
+    app.task(name=f"many.{number}")(none)
+
+if "BENCH_BREAK_METRICS" in os.environ:
+    from app.runtime.metrics import numbers
+
+    numbers.bisect_left = json.loads  # type: ignore[assignment]
