@@ -59,15 +59,14 @@ def _schedule() -> Row:
         [
             graph(
                 "Since the last tick",
-                "It ticks every few seconds. A slope is a beat that is silent; a cliff back to 0 is one that took "
-                "over.",
+                "A slope is a beat that is silent, red from two minutes on; a cliff back to 0 is one that took over.",
                 SECONDS,
                 Query(TICKED, "last tick"),
                 steps=((120, "red"),),
             ),
             graph(
                 "Overdue by schedule",
-                "Seconds since a schedule should have been sent, 0 when it is on time; the ten worst.",
+                "Seconds since a schedule should have been sent; the ten worst. Above the red line: send it by hand.",
                 SECONDS,
                 Query(f"topk(10, {overdue})", "{{schedule}}"),
                 steps=((120, "red"),),

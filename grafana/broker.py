@@ -118,7 +118,7 @@ def _room() -> Row:
             ),
             graph(
                 "Keys thrown away",
-                "For want of memory. Anything but 0 may be lost tasks.",
+                "For want of memory. Red: tasks may be lost; set noeviction.",
                 PER_SECOND,
                 Query(rate("celery_broker_evicted_keys_total"), "thrown away"),
                 steps=((0.001, "red"),),

@@ -120,6 +120,8 @@ def rows(
         .unit(COUNT)
         .span(24)
         .height(TABLE_HEIGHT)
+        .align(kinds.FieldTextAlignment.AUTO)
+        .inspect(False)
         .with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
     )
     names = {key: key.removesuffix("_name")}

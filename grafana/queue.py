@@ -122,7 +122,7 @@ def _broker() -> Row:
             ),
             graph(
                 "Held by nobody alive",
-                "Messages of group $group whose worker has not been heard of for a lease. Not 0 for minutes: no "
+                "Messages of group $group whose worker has not been heard of for a lease. Red for minutes: no "
                 "living worker of the group is there to give them back.",
                 COUNT,
                 Query(told("celery_group_lapsed_leases", ITS_GROUP), "lapsed"),

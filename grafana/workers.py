@@ -101,7 +101,7 @@ def _work() -> Row:
             ),
             graph(
                 "Dead letters",
-                "Tasks that were set aside, because they killed their processes again and again. Not 0: look at them "
+                "Tasks that were set aside, because they killed their processes again and again. Red: look at them "
                 "with the queue command.",
                 COUNT,
                 Query(told("celery_group_dead_letters", THESE, by="group"), "{{group}}"),
@@ -137,7 +137,7 @@ def _scaling() -> Row:
             ),
             graph(
                 "Arriving",
-                "Tasks that come to the group's queues.",
+                "Tasks that come to the group's queues. A step up explains why slots are missing.",
                 PER_SECOND,
                 Query(told("celery_group_arrivals_per_second", THESE, by="group"), "{{group}}"),
             ),
