@@ -29,13 +29,14 @@ TIMEOUT ?= 300
 json := $(if $(JSON),--json)
 where = --env "$(ENV)" --context "$(CONTEXT)" --namespace "$(NAMESPACE)" --values "$(VALUES)" --timeout "$(TIMEOUT)" $(json)
 # A variable given to make reaches the stack as if it stood in the environment.
-export STACK_DIR STACK_REDIS_PORT STACK_SMTP_PORT STACK_SANDBOX_PORT STACK_FLOWER_PORT STACK_API_PORT
+export STACK_DIR STACK_REDIS_PORT STACK_SMTP_PORT STACK_SANDBOX_PORT STACK_FLOWER_PORT STACK_API_PORT STACK_EXPORTER_PORT
 STACK_DIR ?= .stack
 STACK_REDIS_PORT ?=
 STACK_SMTP_PORT ?=
 STACK_SANDBOX_PORT ?=
 STACK_FLOWER_PORT ?=
 STACK_API_PORT ?=
+STACK_EXPORTER_PORT ?=
 
 ##@ Start here
 .PHONY: help venv up down status logs
@@ -122,13 +123,16 @@ test-cluster: venv ## The promises on a real Kubernetes: kind with three nodes, 
 	CLUSTER_CONTEXT="$(CONTEXT)" $(PYTEST) tests/cluster
 
 ##@ Measure
-.PHONY: bench bench-autoscaling bench-kind
+.PHONY: bench bench-autoscaling bench-kind soak
 bench: venv ## Time a worker's start against Celery as it comes, and the chart's rendering
 	$(PYTHON) -m benchmarks.worker_start
 	$(PYTHON) -m benchmarks.chart_render
 
 bench-kind: venv ## Send one burst to the chart's scaling and to a list-length trigger, on the cluster of make cluster-up
 	$(PYTHON) -m benchmarks.autoscaling.on_kind
+
+soak: venv ## Ask the exporter without a pause for 30 minutes and watch its memory and page (ARGS='--minutes 5')
+	$(PYTHON) -m benchmarks.exporter_soak $(ARGS)
 
 bench-autoscaling: venv ## Simulate the autoscaling policies on recorded kinds of load (seconds)
 	@$(PYTHON) -m benchmarks.autoscaling run

@@ -1,4 +1,4 @@
-"""Serves the page: any path on EXPORTER_PORT; with `?name[]=` only the metrics of that name.
+"""Serves the page: any path on EXPORTER_HOST and EXPORTER_PORT; with `?name[]=` only the metrics of that name.
 
 `?name[]=celery_exporter_up` looks at no Redis, for probes.
 """
@@ -37,9 +37,10 @@ def serve(settings: Settings) -> None:
     Gauge("celery_exporter_up", "1: the exporter answers.", registry=registry).set(1)
     registry.register(BrokerCollector(settings))
     try:
-        start_http_server(settings.port, registry=registry)
+        start_http_server(settings.port, settings.host, registry)
     except OSError as error:
-        raise BadSetting(f"EXPORTER_PORT {settings.port} can't be had ({error}): write a port that is free.") from None
+        where = f"EXPORTER_PORT {settings.port} on {settings.host}"
+        raise BadSetting(f"{where} can't be had ({error}): write a port that is free.") from None
 
 
 if __name__ == "__main__":

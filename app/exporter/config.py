@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from app.runtime import servers
@@ -45,6 +46,7 @@ class Group:
 class Settings:
     """What the exporter must know.
 
+    host: the address that the page listens on.
     lease: seconds for which a worker may go unheard. beat: there is one, which takes its lock for beat_lock seconds.
     """
 
@@ -53,6 +55,7 @@ class Settings:
     access: Access
     keys: Keys
     groups: tuple[Group, ...]
+    host: str
     port: int
     lease: float
     beat: bool
@@ -67,7 +70,7 @@ class Settings:
         except ValueError as error:
             raise BadSetting(f"A CELERY_..._SECONDS variable is no number: {error}; write a number.") from None
         return cls(
-            broker_url=_broker_url(env.get("CELERY_BROKER_URL") or DEFAULT_URL, options.access),
+            broker_url=_broker_url(env.get("CELERY_BROKER_URL") or _from_file(env) or DEFAULT_URL, options.access),
             access=options.access,
             keys=Keys(
                 options.key_prefix,
@@ -75,11 +78,21 @@ class Settings:
                 options.priority_separator,
             ),
             groups=_groups(env.get("EXPORTER_GROUPS", "")),
+            host=env.get("EXPORTER_HOST") or "0.0.0.0",
             port=_port(env.get("EXPORTER_PORT") or DEFAULT_PORT),
             lease=options.lease,
             beat=_flag("EXPORTER_BEAT", env.get("EXPORTER_BEAT") or "true"),
             beat_lock=options.beat_lock,
         )
+
+
+def _from_file(env: Mapping[str, str]) -> str:
+    """Return what the file of CELERY_BROKER_URL_FILE says, so that the URL need stand in no environment."""
+    path = env.get("CELERY_BROKER_URL_FILE")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"CELERY_BROKER_URL_FILE can't be read ({error}): give a readable file.") from None
 
 
 def _broker_url(url: str, access: Access) -> str:

@@ -57,6 +57,7 @@ def up(place: Place, as_json: bool) -> int:
     print(
         f"\n  API      {place.url('api')}/docs\n           Authorization: Bearer {place.api_token}"
         f"\n  Flower   {place.url('flower')}   user {user}, password {password}"
+        f"\n  Exporter {place.url('exporter')}/metrics   what waits and runs, for Prometheus and scalers"
         f"\n  Sandbox  {place.url('sandbox')}/mails   what the mail server, the payment gateway and the webhook got"
         f"\n  Redis    127.0.0.1:{place.ports['broker']}   its URL with the password: {place.secret('broker_url')}"
         "\n\nEnd it with: make down"
@@ -200,6 +201,7 @@ def addresses(place: Place) -> dict[str, Any]:
         "flower": place.url("flower"),
         "flower_user": user,
         "flower_password": password,
+        "exporter": place.url("exporter"),
         "sandbox": place.url("sandbox"),
         "redis_url_file": str(place.secret("broker_url")),
     }

@@ -22,6 +22,7 @@ PORTS: dict[str, tuple[str, int]] = {
     "sandbox": ("STACK_SANDBOX_PORT", 8025),
     "flower": ("STACK_FLOWER_PORT", 5555),
     "api": ("STACK_API_PORT", 8000),
+    "exporter": ("STACK_EXPORTER_PORT", 9808),
 }
 # A Unix socket's path holds 107 bytes, and supervisor binds a temporary name first: the path, a dot and its process id.
 LONGEST_SOCKET = 107 - len(".4194304")

@@ -6,10 +6,11 @@ The supervisor's configuration, the readiness checks, the addresses that `up` pr
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal
 
 from app.config import Settings
 from app.queues import GROUPS, Group
@@ -31,6 +32,8 @@ WORKER_FLAGS = (
 )
 # Seconds between a group's time limit and the end of a worker's patience when it is stopped.
 STOP_MARGIN = 30
+# Seconds that a task may wait: the chart's targetWaitSeconds, and its waitObjectiveSeconds.
+WAIT, OBJECTIVE = 5, 60
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,28 @@ def describe(place: Place, environment: Mapping[str, str]) -> list[Process]:
             },
             ("flower",),
         ),
+        Process(
+            "exporter",
+            (sys.executable, "-m", "app.exporter"),
+            Ready("http", f"{place.url('exporter')}/metrics?name[]=celery_exporter_up"),
+            {
+                **app,
+                "EXPORTER_HOST": "127.0.0.1",
+                "EXPORTER_PORT": str(place.ports["exporter"]),
+                "EXPORTER_GROUPS": json.dumps(exporter_groups()),
+            },
+            ("exporter",),
+        ),
     ]
+
+
+def exporter_groups() -> dict[str, dict[str, Any]]:
+    """Return what the exporter must know of each worker group."""
+    seconds = {"waitSeconds": WAIT, "objectiveSeconds": OBJECTIVE}
+    return {
+        name: {"queues": list(group.queues), "slots": group.concurrency, **seconds, "limitSeconds": group.time_limit}
+        for name, group in GROUPS.items()
+    }
 
 
 def worker_environment(group: Group, heartbeat_dir: str) -> dict[str, str]:

@@ -50,7 +50,7 @@ def configuration(place: Place, processes: Iterable[Process]) -> str:
             f"[program:{process.name}]",
             f"command={_text(shlex.join(process.command))}",
             f"directory={_text(ROOT)}",
-            "environment=" + ",".join(f'{name}="{_text(value)}"' for name, value in sorted(variables.items())),
+            "environment=" + ",".join(f"{name}={_quoted(value)}" for name, value in sorted(variables.items())),
             "autorestart=true",
             # A process that ends within its start is tried three more times, then `up` says why.
             "startsecs=5",
@@ -65,6 +65,14 @@ def configuration(place: Place, processes: Iterable[Process]) -> str:
             "stdout_logfile_backups=2",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    # Its format has no sign that makes a quote a letter, and takes every quote off the ends. What has double ones within
+    # stands in single ones.
+    if '"' in value.strip('"') and value == value.strip('"') and "'" not in value:
+        return "'" + '"'.join(_text(part) for part in value.split('"')) + "'"
+    return f'"{_text(value)}"'
 
 
 def _text(value: object) -> str:

@@ -227,10 +227,8 @@ def test_a_service_monitor_selects_its_service_and_no_other() -> None:
     monitor = objects["ServiceMonitor", NAME]
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     wanted = monitor["spec"]["selector"]["matchLabels"].items()
-    selected = {
-        name: thing for name, thing in objects.of("Service").items() if wanted <= thing["metadata"]["labels"].items()
-    }
-    assert set(selected) == {NAME}
+    services = objects.of("Service")
+    assert [name for name, thing in services.items() if wanted <= thing["metadata"]["labels"].items()] == [NAME]
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint == {"port": "http", "path": "/metrics", "interval": "30s"}
     assert endpoint["port"] in [port["name"] for port in services[NAME]["spec"]["ports"]]

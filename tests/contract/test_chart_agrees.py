@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -38,6 +39,7 @@ SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8
 TEXTS = {str(path.relative_to(CHART)): path.read_text(encoding="utf-8") for path in TEMPLATES}
 # What the chart sets for others than the application: for Flower, and the passwords that become part of a URL.
 NOT_OURS = {"CELERY_BROKER_PASSWORD", "REDISCLI_AUTH", "PYTHONPATH"}
+EXPORTER = {"exporter": {"enabled": True}}
 
 
 @pytest.fixture
@@ -67,9 +69,9 @@ def test_the_worker_groups_are_those_of_the_application() -> None:
     } == {name: (group.queues, group.concurrency, group.time_limit) for name, group in GROUPS.items()}
 
 
-@pytest.mark.parametrize("name", [*(f"worker-{group}" for group in GROUPS), "beat", "flower", "api"])
+@pytest.mark.parametrize("name", [*(f"worker-{group}" for group in GROUPS), "beat", "flower", "api", "exporter"])
 def test_the_chart_runs_the_command_that_the_local_stack_runs(stack: dict[str, Process], name: str) -> None:
-    assert main(render(), name)["command"] == local(stack[name])
+    assert main(render(EXPORTER), name)["command"] == local(stack[name])
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -85,6 +87,12 @@ def test_flower_is_set_up_as_in_the_local_stack(stack: dict[str, Process]) -> No
     assert names <= set(found)
     same = names - {"FLOWER_BASIC_AUTH", "FLOWER_DB"}
     assert {name: found[name] for name in same} == {name: there[name] for name in same}
+
+
+def test_the_exporter_knows_the_same_groups_as_in_the_local_stack(stack: dict[str, Process]) -> None:
+    there, found = stack["exporter"].environment, environment(main(render(EXPORTER), "exporter"))
+    assert json.loads(found["EXPORTER_GROUPS"]) == json.loads(there["EXPORTER_GROUPS"])
+    assert found["EXPORTER_PORT"] == there["EXPORTER_PORT"]
 
 
 def test_a_worker_that_is_stopped_has_the_same_patience(stack: dict[str, Process]) -> None:
@@ -103,9 +111,9 @@ def test_a_probe_asks_for_the_file_and_the_age_that_the_runtime_knows(component:
     assert (found[1], float(found[2])) == FILES[component]
 
 
-@pytest.mark.parametrize("name", ["api", "flower"])
+@pytest.mark.parametrize("name", ["api", "flower", "exporter"])
 def test_a_port_is_the_local_stacks(name: str) -> None:
-    (port,) = main(render(), name)["ports"]
+    (port,) = main(render(EXPORTER), name)["ports"]
     assert port["containerPort"] == PORTS[name][1] == DEFAULTS[name]["service"]["port"]
 
 

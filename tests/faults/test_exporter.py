@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import threading
 import time
+import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
+from app.exporter.collector import BrokerCollector
 from app.runtime.keys import Keys
 from tests.faults.bench import Bench, holds, wait_for
 from tests.support.exporter import Clock, Page, collector, later
+from tests.support.redis import RedisServer
 
 KEYS = Keys("bench:")
 CONSUMERS, RUNNING = "celery_active_consumer_count{queue_name=work}", "celery_group_oldest_running_seconds{group=bench}"
@@ -76,9 +83,8 @@ def test_the_living_forget_the_dead(bench: Bench, look: Look) -> None:
     bench.send("sleep", "two", 60)
     bench.send("sleep", "three", 60)
     wait_for("all run", lambda: len(bench.journal()) == 3, within=10)
-    wait_for(
-        "both tell what they run", lambda: bench.server.client.zcard(KEYS.running("bench")) == 2, within=bench.lease
-    )
+    busy = KEYS.running("bench")
+    wait_for("both tell what they run", lambda: bench.server.client.zcard(busy) == 2, within=bench.lease)
     dead.kill()
     for key in (KEYS.workers("bench"), busy):
         wait_for("one is left", lambda key=key: bench.server.client.zcard(key) == 1, within=2 * bench.lease)
@@ -96,3 +102,46 @@ def test_a_beat_is_seen_to_tick_and_a_dead_one_to_be_late(bench: Bench, look: Lo
     wait_for("its lock is free", lambda: look()["celery_beat_lock_held"] == 0, within=8)
     wait_for("the schedule is late", lambda: look()[LATE] > 5, within=10)
     assert look()[ticked] == pytest.approx(seen, abs=0.1)
+
+
+def size(source: BrokerCollector) -> int:
+    registry = CollectorRegistry()
+    registry.register(source)
+    return len(generate_latest(registry))
+
+
+@pytest.mark.timeout(300)
+def test_two_thousand_looks_leave_nothing_behind(tmp_path: Path) -> None:
+    """Each is a look of its own, at a Redis whose workers and schedules are new ones every time."""
+    server = RedisServer(tmp_path)
+    server.start()
+    clock = Clock()
+    source = collector(server.url, clock, CELERY_KEY_PREFIX=KEYS.prefix)
+
+    def looks(count: int, start: int) -> None:
+        for number in range(start, start + count):
+            pipe = client.pipeline(transaction=False)
+            for group in ("email", "both"):
+                pipe.zadd(KEYS.workers(group), {f"pod-{number}": time.time()})
+                pipe.zadd(KEYS.running(group), {f"pod-{number}": time.time()})
+            pipe.zadd(KEYS.schedule(), {f"{KEYS.redbeat()}made-{number}": 2e9 + number})
+            pipe.execute()
+            later(source, clock)
+
+    try:
+        with server.client() as client:
+            looks(200, 0)
+            threads, page = threading.active_count(), size(source)
+            tracemalloc.start()
+            looks(20, 200)
+            gc.collect()
+            before, _ = tracemalloc.get_traced_memory()
+            looks(2000, 220)
+            gc.collect()
+            after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        server.stop()
+    assert after - before < 100_000, f"{after - before} bytes more"
+    assert threading.active_count() <= threads
+    assert size(source) <= 1.1 * page, "the page after 2,000 replaced pods"

@@ -18,7 +18,7 @@ from scripts.stack.supervision import Supervisor, members
 from tests.support.stack import Stack, until
 
 HOST = testinfra.get_host("local://")
-NAMES = ["broker", "sandbox", *(f"worker-{group}" for group in GROUPS), "beat", "api", "flower"]
+NAMES = ["broker", "sandbox", *(f"worker-{group}" for group in GROUPS), "beat", "api", "flower", "exporter"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,7 +40,7 @@ def test_each_worker_has_a_child_per_concurrent_task(stack: Stack, group: str) -
     assert len(worker.children()) == GROUPS[group].concurrency
 
 
-@pytest.mark.parametrize("name", ["broker", "smtp", "sandbox", "flower", "api"])
+@pytest.mark.parametrize("name", ["broker", "smtp", "sandbox", "flower", "api", "exporter"])
 def test_each_port_listens(stack: Stack, name: str) -> None:
     assert HOST.socket(f"tcp://127.0.0.1:{stack.place.ports[name]}").is_listening
 

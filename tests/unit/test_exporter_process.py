@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -112,6 +113,7 @@ def test_it_ends_at_once_also_while_redis_hangs(server: RedisServer, number: sig
         ({"EXPORTER_BEAT": "no"}, "EXPORTER_BEAT is 'no': write true or false"),
         ({"EXPORTER_PORT": "http"}, "EXPORTER_PORT is 'http': write a number"),
         ({"EXPORTER_PORT": "70000"}, "EXPORTER_PORT is '70000': write a number"),
+        ({"CELERY_BROKER_URL": "", "CELERY_BROKER_URL_FILE": "/none"}, "_FILE can't be read .*: give a readable file"),
         ({"CELERY_BROKER_URL": "amqp://user:word@here"}, "CELERY_BROKER_URL, .*: write redis://"),
         ({"CELERY_BROKER_URL": "redis://user:word@here:port"}, "CELERY_BROKER_URL, .*: write redis://"),
         ({"CELERY_BROKER_URL": "sentinel://one"}, "CELERY_SENTINEL_MASTER is empty.*: write the name"),
@@ -125,6 +127,12 @@ def test_a_wrong_variable_is_told_in_a_sentence_that_says_what_to_write(
     with pytest.raises(BadSetting, match=sentence) as raised:
         Settings.from_environment(environment("redis://localhost") | variables)
     assert "word" not in str(raised.value).replace("password", "")
+
+
+def test_the_url_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("redis://:word@there:6380/3\n")
+    told = environment("", CELERY_BROKER_URL_FILE=str(tmp_path / "url"))
+    assert Settings.from_environment(told).broker_url == "redis://:word@there:6380/3"
 
 
 def test_the_process_ends_with_that_sentence_and_code_2(clean_redis_url: str) -> None:

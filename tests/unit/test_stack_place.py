@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from supervisor.datatypes import dict_of_key_value_pairs
 
 from app.queues import GROUPS
 from scripts.refused import Refused
@@ -114,10 +115,16 @@ def test_another_port_changes_the_description_of_every_process_that_uses_it(plac
     assert sorted(changed) == sorted(set(before) - {"sandbox"})
 
 
-@pytest.mark.parametrize("text", ['a"b', "a\nb", "a ;b"])
+@pytest.mark.parametrize("text", ['a"', '"a"', """a"b'c""", "a\nb", "a ;b", 'a"b ;c'])
 def test_text_that_the_supervisors_format_can_not_hold_is_refused(place: Place, text: str) -> None:
     with pytest.raises(Refused, match="supervisor can't take it"):
         configuration(place, describe(place, {"MAIL_FROM": text}))
+
+
+@pytest.mark.parametrize("text", ['a"b', '{"a": "50%, b", "c": ["d"]}', "a'b"])
+def test_quotes_within_a_value_reach_the_process(place: Place, text: str) -> None:
+    variables = programs(place, {"MAIL_FROM": text})["program:api"]["environment"]
+    assert dict_of_key_value_pairs(variables.replace("%%", "%"))["MAIL_FROM"] == text
 
 
 def test_a_percent_sign_stays_one(place: Place) -> None:
