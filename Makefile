@@ -90,7 +90,7 @@ scale-status: venv ## Show what scales each worker group, how far it has got, an
 	@$(PYTHON) -m scripts.deploy scale-status $(where)
 
 ##@ Test
-.PHONY: test test-unit test-contract test-chart test-stack test-faults test-image test-kind test-cluster
+.PHONY: test test-unit test-contract test-chart alerts-test test-stack test-faults test-image test-kind test-cluster
 test: test-unit test-contract test-chart test-stack ## Run the fast tiers: unit, contract, chart, stack (see tests/README.md)
 
 test-unit: venv ## Functions and a real Redis of their own (about 2 min)
@@ -101,8 +101,12 @@ test-contract: venv ## Files that must agree with each other (seconds)
 	$(PYTEST) tests/contract -n 2
 
 test-chart: venv ## Render the chart in every way (about 1 min; builds Helm where there is none)
-	@$(PYTHON) -m scripts.toolbox helm helm3 >/dev/null
+	@$(PYTHON) -m scripts.toolbox helm helm3 promtool >/dev/null
 	$(PYTEST) tests/chart -n 2
+
+alerts-test: venv ## Play the alerts' cases, and break each rule in turn (about 2 min; builds promtool where there is none)
+	@$(PYTHON) -m scripts.toolbox promtool >/dev/null
+	$(PYTEST) tests/alerts -n 2
 
 test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
 	@scripts/tools.sh curl:curl ps:procps ss:iproute2
