@@ -7,6 +7,7 @@ import re
 import pytest
 import yaml
 
+from app.queue_cli import main as queue_cli
 from app.runtime.metrics.numbers import BUCKETS
 from tests.conftest import ROOT
 from tests.support.helm import CHART, DEFAULTS
@@ -84,3 +85,19 @@ def test_every_objective_that_the_chart_takes_is_a_bound_by_which_waits_are_coun
     assert allowed
     assert set().union(*allowed) <= set(BUCKETS)
     assert DEFAULTS["workers"]["defaults"]["waitObjectiveSeconds"] in BUCKETS
+
+
+def test_every_command_of_the_runbook_that_looks_into_queues_exists() -> None:
+    text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    used = set(re.findall(r"`q ([a-z-]+)", text))
+    assert used >= {"inspect", "pause", "resume", "dead-letters", "replay"}
+    assert used - set(queue_cli.commands) == set()
+
+
+def test_every_value_that_the_runbook_names_is_one_of_the_chart() -> None:
+    text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:broker|monitoring|metrics|beat|networkPolicy|image)\.[A-Za-z.]+)`", text):
+        place = DEFAULTS
+        for part in name.split("."):
+            assert part in place, name
+            place = place[part]

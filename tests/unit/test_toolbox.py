@@ -36,6 +36,8 @@ def toolbox(*words: str, path: Path) -> subprocess.CompletedProcess[str]:
         ("kubectl", "Client Version: v1.36.5\nKustomize Version: v5.8.1"),
         ("kind", f"kind v{pinned('KIND_VERSION')} go1.26.8 linux/amd64"),
         ("kubeconform", "v0.8.0"),
+        ("promtool", "promtool, version 3.5.0 (branch: HEAD, revision: 8be3a9560fbd)\n  go version: go1.24.5"),
+        ("prometheus", "prometheus, version 4.0.1 (branch: HEAD, revision: 8be3a9560fbd)"),
     ],
 )
 def test_a_recent_tool_is_taken_from_path(tmp_path: Path, name: str, answer: str) -> None:
