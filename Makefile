@@ -90,7 +90,7 @@ scale-status: venv ## Show what scales each worker group, how far it has got, an
 	@$(PYTHON) -m scripts.deploy scale-status $(where)
 
 ##@ Test
-.PHONY: test test-unit test-contract test-chart alerts-test test-stack test-faults test-image test-kind test-cluster
+.PHONY: test test-unit test-contract test-chart alerts-test test-stack test-faults test-dashboards test-image test-kind test-cluster
 test: test-unit test-contract test-chart test-stack ## Run the fast tiers: unit, contract, chart, stack (see tests/README.md)
 
 test-unit: venv ## Functions and a real Redis of their own (about 2 min)
@@ -115,6 +115,10 @@ test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
 test-faults: venv ## Kill, hang and starve the real processes (about 8 min)
 	@scripts/tools.sh redis-server:redis-server
 	$(PYTEST) tests/faults -n 4
+
+test-dashboards: venv ## Ask every query of every dashboard of a Prometheus that has read a real run (about 3 min)
+	@$(PYTHON) -m scripts.toolbox prometheus >/dev/null
+	$(PYTEST) tests/dashboards
 
 test-image: venv ## Build the image and run each of its commands in a container
 	$(PYTEST) tests/image
@@ -142,7 +146,7 @@ bench-autoscaling: venv ## Simulate the autoscaling policies on recorded kinds o
 	@$(PYTHON) -m benchmarks.autoscaling run
 
 ##@ Change it
-.PHONY: lint fmt lock manifests golden dashboards docs verify clean
+.PHONY: lint fmt lock manifests golden dashboards dashboard-pictures docs verify clean
 lint: venv verify ## Check style, types (mypy strict on app/, grafana/ and scripts/), the Dockerfile and generated files
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -169,6 +173,9 @@ golden: venv ## Write what the chart makes of each example into tests/golden
 
 dashboards: venv ## Write the dashboards' JSON from the programs in grafana/
 	$(PYTHON) -m grafana
+
+dashboard-pictures: venv ## Draw docs/pictures from what the dashboards show of a real run
+	DASHBOARD_PICTURES=$(CURDIR)/docs/pictures $(PYTEST) tests/dashboards
 
 docs: venv ## Write the generated parts of the documents
 	$(PYTHON) -m scripts.task_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.page import Row, page, to, to_cell
-from grafana.panels import COUNT, PER_SECOND, SECONDS, SHARE, Flag, Query, graph, number
+from grafana.panels import COUNT, PER_SECOND, SECONDS, SHARE, Column, Flag, Query, graph, number
 from grafana.panels import rows as table
 from grafana.queries import OUTCOMES, failing, late, of, pods, quantile, rate, told, worst
 
@@ -13,6 +13,7 @@ QUEUE = to("celery-queue", "queue", "queue_name")
 TASK = to("celery-task", "task", "name")
 GROUP = to("celery-workers", "group", "group")
 LATE = ((0.8, "orange"), (1, "red"))
+PAUSED = Flag(("no", "green"), ("paused", "orange"))
 FAILING = ((0.01, "orange"), (0.05, "red"))
 THERE = f"sum by (namespace, group) ({of('celery_worker_pool_slots')})"
 WANTED = f"max by (namespace, group) ({of('celery_group_slots_wanted')})"
@@ -83,13 +84,13 @@ def _answers() -> Row:
 
 def _broker() -> Row:
     by = "queue_name"
-    columns = {
+    columns: dict[str, Column] = {
         "Waiting": (told("celery_queue_length", by=by), COUNT, ()),
         "Oldest": (worst("celery_queue_oldest_age_seconds", by=by), SECONDS, ()),
         "Objective": (worst("celery_queue_wait_objective_seconds", by=by), SECONDS, ()),
         "Of objective": (late(), SHARE, LATE),
         "Workers": (told("celery_active_consumer_count", by=by), COUNT, ()),
-        "Paused": (worst("celery_queue_paused", by=by), COUNT, ((1, "orange"),)),
+        "Paused": (worst("celery_queue_paused", by=by), PAUSED, ((1, "orange"),)),
     }
     return Row(
         "broker: is work arriving, is it waiting?",

@@ -15,6 +15,9 @@ DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 # Rows of the grid.
 STAT_HEIGHT, GRAPH_HEIGHT, TABLE_HEIGHT = 4, 8, 8
 
+# Columns up to which a graph has no room for names beside it.
+NARROW = 8
+
 # A threshold: from this value on, this colour.
 Steps = Sequence[tuple[float, str]]
 COUNT, PER_SECOND, SECONDS, SHARE, BYTES = "short", "suffix: /s", "s", "percentunit", "bytes"
@@ -33,6 +36,10 @@ class Flag(NamedTuple):
 
     no: tuple[str, str]
     yes: tuple[str, str]
+
+
+# Of a table: the query, its unit or words, its thresholds.
+Column = tuple[str, str | Flag, Steps]
 
 
 def number(
@@ -55,8 +62,7 @@ def number(
         .with_target(_target(0, Query(expr, title)))
     )
     if flag:
-        words = {str(value): models.ValueMappingResult(*shown) for value, shown in enumerate(flag)}
-        panel.mappings([models.ValueMap(words)])
+        panel.mappings([_words(flag)])
     return panel
 
 
@@ -71,6 +77,7 @@ def graph(
     top: float | None = None,
 ) -> timeseries.Panel:
     """Return a panel with a line for each series. link: where a click leads. top: the axis reaches this at least."""
+    beside = kinds.LegendPlacement.RIGHT
     shown = kinds.GraphThresholdsStyleMode.LINE if steps else kinds.GraphThresholdsStyleMode.OFF
     panel = (
         timeseries.Panel()
@@ -92,7 +99,7 @@ def graph(
             common.VizLegendOptions()
             .show_legend(True)
             .display_mode(kinds.LegendDisplayMode.TABLE)
-            .placement(kinds.LegendPlacement.RIGHT)
+            .placement(beside if span > NARROW else kinds.LegendPlacement.BOTTOM)
             .calcs(["lastNotNull", "max"])
         )
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
@@ -108,10 +115,11 @@ def graph(
     return panel
 
 
-def rows(
-    title: str, text: str, key: str, columns: Mapping[str, tuple[str, str, Steps]], *, link: str = ""
-) -> table.Panel:
-    """Return a table with a row for each value of the label `key`. columns: heading -> query, unit, thresholds."""
+def rows(title: str, text: str, key: str, columns: Mapping[str, Column], *, link: str = "") -> table.Panel:
+    """Return a table with a row for each value of the label `key`.
+
+    columns: heading -> query, unit or words, thresholds.
+    """
     panel = (
         table.Panel()
         .title(title)
@@ -129,10 +137,12 @@ def rows(
         panel.with_target(_target(place, Query(expr, heading), as_table=True))
         names[f"Value #{_ref(place)}"] = heading
         cell = "color-background" if steps else "auto"
+        words = [models.DynamicConfigValue("mappings", [_words(unit).to_json()])] if isinstance(unit, Flag) else []
         panel.override_by_name(
             heading,
             [
-                models.DynamicConfigValue("unit", unit),
+                models.DynamicConfigValue("unit", COUNT if isinstance(unit, Flag) else unit),
+                *words,
                 models.DynamicConfigValue("thresholds", _thresholds(steps).build()),
                 models.DynamicConfigValue("custom.cellOptions", {"type": cell}),
             ],
@@ -154,6 +164,10 @@ _DASHED = [
     models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": "red"}),
     models.DynamicConfigValue("custom.fillOpacity", 0),
 ]
+
+
+def _words(flag: Flag) -> models.ValueMap:
+    return models.ValueMap({str(value): models.ValueMappingResult(*shown) for value, shown in enumerate(flag)})
 
 
 def _thresholds(steps: Steps) -> builders.ThresholdsConfig:

@@ -12,11 +12,11 @@ from grafana.ask import Series
 
 # Pixels of a cell of Grafana's grid, of the space between panels, and of what stands around a graph.
 WIDE, HIGH, GAP = 50, 34, 8
-TITLE, AXIS, FOOT, LINE = 26, 56, 20, 16
+TITLE, AXIS, FOOT, LINE = 26, 62, 20, 16
 # Pixels of a letter of 12 pixels; letters differ, so texts are cut a little early.
 LETTER = 6.6
 # Lines of a legend; a panel has no room for more.
-LEGEND = 12
+LEGEND = 10
 
 COLOURS = {"red": "#e02f44", "orange": "#ff9830", "green": "#56a64b", "blue": "#3274d9"}
 PALETTE = ("#3274d9", "#ff9830", "#56a64b", "#a352cc", "#37b7c3", "#b8860b", "#e667af", "#7f8c8d", "#8b4513", "#1f60c4")
@@ -75,12 +75,17 @@ def _graph(panel: Mapping[str, Any], found: Sequence[Sequence[Series]], width: f
     defaults, limits = panel["fieldConfig"]["defaults"], _limits(panel)
     lines = [(one, place in limits) for place, series in enumerate(found) for one in series]
     lines.sort(key=lambda line: line[0].name)
-    legend = min(width * 0.36, max(len(one.name) for one, _ in lines) * LETTER + 90)
+    beside = panel["options"]["legend"]["placement"] == "right"
+    legend = min(width * 0.36, max(len(one.name) for one, _ in lines) * LETTER + 90) if beside else width - AXIS
+    below = 0 if beside else min(len(lines), LEGEND) * LINE
     steps = [step["value"] for step in defaults["thresholds"]["steps"] if step["value"] is not None]
     points = [point for one, _ in lines for point in one.points if math.isfinite(point[1])]
-    marks = ticks(max([value for _, value in points] + [defaults.get("custom", {}).get("axisSoftMax") or 0]))
+    top = max([value for _, value in points] + [defaults["custom"].get("axisSoftMax") or 0])
+    # Long times are read in minutes.
+    scale = 60 if defaults["unit"] == "s" and top >= 120 else 1
+    marks = [mark * scale for mark in ticks(top / scale)]
     start, end, top = min(at for at, _ in points), max(at for at, _ in points), marks[-1]
-    right, low = width - legend - GAP, height - FOOT
+    right, low = width - GAP - (legend if beside else 0), height - FOOT - below
 
     def x(at: float) -> float:
         return AXIS + (at - start) / max(end - start, 1) * (right - AXIS)
@@ -91,7 +96,7 @@ def _graph(panel: Mapping[str, Any], found: Sequence[Sequence[Series]], width: f
     body = [_line(AXIS, y(mark), right, y(mark), "#e4e5e6") for mark in marks]
     body += [_text(AXIS - 6, y(mark) + 4, written(mark, defaults["unit"]), 11, "#555", "end") for mark in marks]
     body += [
-        _text(x(at), height - 5, f"{at - start:.0f} s", 11, "#555", "middle") for at in (start, (start + end) / 2, end)
+        _text(x(at), low + 15, f"{at - start:.0f} s", 11, "#555", "middle") for at in (start, (start + end) / 2, end)
     ]
     if panel["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"]["mode"] == "line":
         body += [_line(AXIS, y(step), right, y(step), COLOURS["red"]) for step in steps if step <= top]
@@ -99,7 +104,8 @@ def _graph(panel: Mapping[str, Any], found: Sequence[Sequence[Series]], width: f
         colour = COLOURS["red"] if limit else PALETTE[place % len(PALETTE)]
         body.append(_path(one.points, x, y, colour, limit))
         if place < LEGEND:
-            body += _entry(one, colour, right + 2 * GAP, TITLE + 10 + place * LINE, legend, defaults["unit"])
+            corner = (right + 2 * GAP, TITLE + 10) if beside else (AXIS, low + FOOT + 10)
+            body += _entry(one, colour, corner[0], corner[1] + place * LINE, legend, defaults["unit"])
     return body
 
 
@@ -131,6 +137,8 @@ def _table(panel: Mapping[str, Any], found: Sequence[Sequence[Series]], width: f
 
 def _cell(x: float, y: float, width: float, value: float, style: Mapping[str, Any]) -> list[str]:
     text = written(value, style["unit"])
+    for mapping in style.get("mappings", ()):
+        text = mapping["options"].get(f"{value:g}", {}).get("text", text)
     if style["custom.cellOptions"]["type"] == "auto":
         return [_text(x, y, text)]
     colour = COLOURS[_colour(style["thresholds"], value)]
@@ -163,7 +171,7 @@ def written(value: float, unit: str) -> str:
     if not math.isfinite(value):
         return "-"
     if unit == "percentunit":
-        return f"{value:.3g}".rstrip() if value == 0 else f"{100 * value:.3g} %"
+        return f"{100 * value:.3g} %"
     if unit == "s":
         return _scaled(value, ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")), "s")
     if unit == "bytes":

@@ -35,13 +35,13 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pages: dict[int, dict[str, str]] = {}
     with ExitStack() as running:
         for process in processes.describe(place, shell):
-            if process.name not in ("sandbox", "api", "flower"):
+            if process.name not in ("api", "flower"):
                 running.enter_context(_run(place, process, shell, pages))
         (folder / "prometheus").mkdir()
         rules = tuple((ROOT / "helm" / "celery" / "files" / "rules").glob("*.yaml"))
         url = running.enter_context(reading(folder / "prometheus", pages, rules))
         start = time.time()
-        _work(client_environment(place, shell))
+        _work(client_environment(place, shell), place.url("sandbox"))
         yield Server(url, start, time.time())
 
 
@@ -83,7 +83,7 @@ def _ready(process: Process, port: int) -> bool:
     return True
 
 
-def _work(environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "tests.dashboards.load", str(RUN)]
+def _work(environment: dict[str, str], sandbox: str) -> None:
+    command = [sys.executable, "-m", "tests.dashboards.load", str(RUN), sandbox]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr + ran.stdout

@@ -1,10 +1,12 @@
-"""Some of all that happens to tasks, for dashboards to look at (`python -m tests.dashboards.load SECONDS`)."""
+"""Some of all that happens to tasks, for dashboards to look at (`python -m tests.dashboards.load SECONDS SANDBOX`)."""
 
 from __future__ import annotations
 
 import sys
 import time
 from typing import Any
+
+import httpx
 
 from app.celery_app import app
 
@@ -16,19 +18,20 @@ ROUND: tuple[tuple[str, tuple[Any, ...], int], ...] = (
     ("tasks.faults.fail", (), 1),
     # The article is there.
     ("tasks.high_priority.check_stock", ("book",), 4),
-    # Nobody takes mail here: it is tried again in a minute. The other is no address.
+    # One of them the mail server refuses for now: it is tried again in a minute. The other is no address.
     ("tasks.email.send_email", ("jo@example.com", "hello", "you"), 2),
     ("tasks.email.send_email", ("nobody", "hello", "you"), 1),
 )
 SELDOM = 20
 
 
-def main(seconds: float) -> None:
+def main(seconds: float, sandbox: str) -> None:
     """Send rounds for `seconds`; at first a task that kills its process, in the middle a burst."""
     app.loader.import_default_modules()
     began, rounds = time.monotonic(), 0
     app.send_task("tasks.faults.exit")
     while time.monotonic() < began + seconds:
+        httpx.post(f"{sandbox}/faults", json={"target": "mails", "answer": 451}).raise_for_status()
         for name, arguments, count in ROUND:
             for _ in range(count):
                 app.tasks[name].apply_async(arguments)
@@ -42,4 +45,4 @@ def main(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), sys.argv[2])
