@@ -6,11 +6,11 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.page import Row, page, to
 from grafana.panels import COUNT, PER_SECOND, SECONDS, Flag, Query, graph, number
-from grafana.queries import rate, worst
+from grafana.queries import rate, since, worst
 
 SILENT = ((60, "orange"), (120, "red"))
 # As its own page tells, and as the exporter reads it in Redis.
-TICKED = f"time() - {worst('celery_beat_last_tick_timestamp_seconds')}"
+TICKED = since("celery_beat_last_tick_timestamp_seconds")
 
 
 def build() -> Dashboard:

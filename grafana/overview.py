@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana.page import Row, page, to, to_cell
 from grafana.panels import COUNT, PER_SECOND, SECONDS, SHARE, Column, Flag, Query, graph, number
 from grafana.panels import rows as table
-from grafana.queries import OUTCOMES, failing, late, of, pods, quantile, rate, told, worst
+from grafana.queries import OUTCOMES, failing, late, of, pods, quantile, rate, since, told, worst
 
 QUEUE = to("celery-queue", "queue", "queue_name")
 TASK = to("celery-task", "task", "name")
@@ -38,7 +38,7 @@ def _answers() -> Row:
                 "Tasks that come to all queues. It has no red: if nothing arrives though it should, look at the "
                 "producers and at beat.",
                 PER_SECOND,
-                told("celery_group_arrivals_per_second"),
+                told("celery_group_arrivals_per_second", each="group"),
             ),
             number(
                 "Longest wait",
@@ -210,7 +210,7 @@ def _beat() -> Row:
                 "Last tick",
                 "Seconds since beat last ticked. Red: no schedule is sent; look at beat's pod and its log.",
                 SECONDS,
-                f"time() - {worst('celery_beat_last_tick_timestamp_seconds')}",
+                since("celery_beat_last_tick_timestamp_seconds"),
                 ((60, "orange"), (120, "red")),
                 span=12,
             ),
@@ -227,7 +227,6 @@ def _beat() -> Row:
 
 
 def _exporter() -> Row:
-    read = of("celery_exporter_last_read_timestamp_seconds")
     return Row(
         "exporter: can this page be believed?",
         [
@@ -244,7 +243,7 @@ def _exporter() -> Row:
                 "Age of the numbers",
                 "Seconds since the exporter last read Redis. Red: the numbers of queues, beat and broker are old.",
                 SECONDS,
-                f"time() - max({read})",
+                since("celery_exporter_last_read_timestamp_seconds"),
                 ((60, "orange"), (120, "red")),
                 span=8,
             ),

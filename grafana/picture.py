@@ -67,8 +67,9 @@ def _number(panel: Mapping[str, Any], found: Sequence[Sequence[Series]], width: 
             text, colour = shown["text"], shown["color"]
     filled = panel["options"]["colorMode"] == "background"
     box = f'<rect y="{TITLE}" width="{width}" height="{height - TITLE}" fill="{COLOURS[colour]}"/>' if filled else ""
+    size = min(32, int(1.5 * (width - 2 * GAP) / max(1, len(text))))
     ink = "#fff" if filled else COLOURS[colour]
-    return [box, _text(width / 2, TITLE + (height - TITLE) / 2 + 12, text, 32, ink, "middle", "bold")]
+    return [box, _text(width / 2, TITLE + (height - TITLE) / 2 + 12, text, size, ink, "middle", "bold")]
 
 
 def _graph(panel: Mapping[str, Any], found: Sequence[Sequence[Series]], width: float, height: float) -> list[str]:
@@ -76,13 +77,15 @@ def _graph(panel: Mapping[str, Any], found: Sequence[Sequence[Series]], width: f
     lines = [(one, place in limits) for place, series in enumerate(found) for one in series]
     lines.sort(key=lambda line: line[0].name)
     beside = panel["options"]["legend"]["placement"] == "right"
-    legend = min(width * 0.36, max(len(one.name) for one, _ in lines) * LETTER + 90) if beside else width - AXIS
+    legend = min(width * 0.36, max(len(one.name) for one, _ in lines) * LETTER + 110) if beside else width - AXIS
     below = 0 if beside else min(len(lines), LEGEND) * LINE
     steps = [step["value"] for step in defaults["thresholds"]["steps"] if step["value"] is not None]
     points = [point for one, _ in lines for point in one.points if math.isfinite(point[1])]
     top = max([value for _, value in points] + [defaults["custom"].get("axisSoftMax") or 0])
-    # Long times are read in minutes.
+    # Long times are read in minutes, bytes in powers of 1024.
     scale = 60 if defaults["unit"] == "s" and top >= 120 else 1
+    if defaults["unit"] == "bytes":
+        scale = 1024 ** int(math.log(max(top, 1), 1024))
     marks = [mark * scale for mark in ticks(top / scale)]
     start, end, top = min(at for at, _ in points), max(at for at, _ in points), marks[-1]
     right, low = width - GAP - (legend if beside else 0), height - FOOT - below

@@ -18,9 +18,12 @@ def of(metric: str, *matchers: str) -> str:
     return f"{metric}{{{', '.join((NAMESPACE, *matchers))}}}"
 
 
-def told(metric: str, *matchers: str, by: str = "") -> str:
-    """Return what the exporters of all chosen namespaces tell, summed `by` a label, or in all."""
-    labels = f"namespace, {by}" if by else "namespace"
+def told(metric: str, *matchers: str, by: str = "", each: str = "") -> str:
+    """Return what the exporters of all chosen namespaces tell, summed `by` a label, or in all.
+
+    each: the label of a number that there are many of, where all of them are summed.
+    """
+    labels = ", ".join(("namespace", *filter(None, (by or each,))))
     total = f"sum by ({by})" if by else "sum"
     return f"{total} (max by ({labels}) ({of(metric, *matchers)}))"
 
@@ -28,6 +31,11 @@ def told(metric: str, *matchers: str, by: str = "") -> str:
 def worst(metric: str, *matchers: str, by: str = "") -> str:
     """Return the highest number that is told, `by` a label or in all."""
     return f"max by ({by}) ({of(metric, *matchers)})" if by else f"max({of(metric, *matchers)})"
+
+
+def since(metric: str) -> str:
+    """Return the seconds since a time that is told, of the namespace where that is longest ago."""
+    return f"max(time() - max by (namespace) ({of(metric)}))"
 
 
 def rate(metric: str, *matchers: str, by: str = "", over: str = "$__rate_interval") -> str:

@@ -63,7 +63,7 @@ def _now() -> Row:
                 "Messages of workers that died, not given back yet. Red for more than a lease: the group has no "
                 "living worker.",
                 COUNT,
-                told("celery_group_lapsed_leases", THESE),
+                told("celery_group_lapsed_leases", THESE, each="group"),
                 ((1, "red"),),
             ),
         ],

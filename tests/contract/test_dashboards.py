@@ -47,6 +47,10 @@ def ours() -> set[str]:
 
 
 OURS = ours()
+LABELS = {
+    "celery_queue_length": {"queue_name"},
+    "celery_active_consumer_count": {"queue_name"},
+} | {name: {"group"} for name in OURS if name.startswith("celery_group_")}
 
 
 def expressions(dashboard: dict[str, Any]) -> list[str]:
@@ -110,6 +114,16 @@ def test_every_metric_of_ours_but_a_few_is_on_a_dashboard() -> None:
     sums = {name for name in OURS if name.endswith("_sum")}
     # Slots of one pod: the slots that are there say more.
     assert OURS - shown - sums == {"celery_group_slots", "celery_task_runtime_count", "celery_exporter_up"} & OURS
+
+
+@by_uid
+def test_a_sum_leaves_out_no_group_or_queue(uid: str) -> None:
+    for expr in expressions(DASHBOARDS[uid]):
+        # The maximum is there for a second exporter; it must not be one over what is to be summed.
+        for kept, name, chosen in re.findall(r"max by \(([\w, ]+)\) \((\w+)\{([^}]*)\}\)\)", expr):
+            one = set(kept.split(", ")) | set(re.findall(r'(\w+)="', chosen))
+            if f"sum (max by ({kept}) ({name}" in expr:
+                assert LABELS.get(name, set()) <= one, expr
 
 
 @by_panel
