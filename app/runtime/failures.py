@@ -14,6 +14,7 @@ from celery.worker.request import Request
 from kombu.exceptions import OperationalError
 
 from app.runtime import metrics
+from app.runtime.handled import handling
 from app.runtime.transport import abandon
 
 logger = get_logger(__name__)
@@ -39,7 +40,6 @@ def fail(request: Request, error: Exception) -> None:
     )
     state.task_ready(request)
     request.acknowledge()
-    metrics.failed(request, error)
 
 
 def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
@@ -52,18 +52,19 @@ def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
     which ends the worker and repeats the siblings' tasks. A task that has killed its process as often as its
     max_retries allow is handed to `bury`, so that it can be looked at and replayed.
     """
-    on_failure = request.on_failure
+    on_failure, on_timeout = request.on_failure, request.on_timeout
 
     def watched(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         cause = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(cause, MemoryError):
             exc_info.exception = TaskMemoryError(str(cause) or "the task ran out of memory")
         try:
-            if _publish_failed(cause):
-                raise cause
-            if isinstance(cause, WorkerLostError) and _retries_spent(request):
-                bury(request, f"it killed its process: {cause}")
-            return on_failure(exc_info, *args, **kwargs)
+            with handling(request):
+                if _publish_failed(cause):
+                    raise cause
+                if isinstance(cause, WorkerLostError) and _retries_spent(request):
+                    bury(request, f"it killed its process: {cause}")
+                return on_failure(exc_info, *args, **kwargs)
         except Exception as error:
             if request.acknowledged:
                 raise
@@ -73,7 +74,11 @@ def watch(request: Request, bury: Callable[[Request, str], None]) -> None:
             abandon(request.message, forgiven=isinstance(cause, Reject))
             return metrics.LEFT
 
-    request.on_failure = watched
+    def timed_out(soft: bool, timeout: float) -> None:
+        with handling(request):
+            on_timeout(soft, timeout)
+
+    request.on_failure, request.on_timeout = watched, timed_out
 
 
 def _publish_failed(cause: BaseException) -> bool:

@@ -19,6 +19,7 @@ from redis import Redis
 from app.runtime import deadletter, metrics
 from app.runtime.clients import dedicated
 from app.runtime.failures import fail, watch
+from app.runtime.handled import handling
 from app.runtime.keys import Keys
 from app.runtime.lease import DONE, Run, ledger
 from app.runtime.options import Options
@@ -85,6 +86,10 @@ class Guard:
         self._free_slot()
         if verdict is Verdict.WAIT:
             return self._wait(request, tag)
+        with handling(request):
+            self._end(request, verdict)
+
+    def _end(self, request: Request, verdict: Verdict) -> None:
         if verdict is Verdict.CANCELLED:
             request._announce_revoked("cancelled", False, None, False)
         elif verdict is Verdict.REFUSED:

@@ -15,6 +15,8 @@ from celery.app import trace
 from celery.signals import setup_logging
 from pythonjsonlogger.json import JsonFormatter
 
+from app.runtime.handled import arrived, handled
+
 # Celery's record of a received or finished task carries its arguments; these of its fields are safe.
 _SAFE = {"id": "task_id", "name": "task", "runtime": "runtime"}
 
@@ -32,10 +34,15 @@ class TaskFields(logging.Filter):
         for name, field in _SAFE.items():
             if name in told:
                 setattr(record, field, told[name])
+        if (arrival := arrived(told.get("id"))) is not None:
+            record.queue, record.attempt = arrival.queue, (arrival.retries or 0) + 1
         if self.group:
             record.group = self.group
         if current_task and current_task.request.id:
             self._add(record, current_task.request)
+        elif (request := handled()) is not None:
+            # The main process ends what a pool process didn't.
+            self._add(record, request._context)
         return True
 
     def _add(self, record: logging.LogRecord, request: Any) -> None:

@@ -26,6 +26,7 @@ from redis import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from app.runtime import limits, servers
+from app.runtime.handled import arrive
 from app.runtime.lease import ledger, mark_done
 
 logger = get_logger(__name__)
@@ -40,6 +41,7 @@ class QoS(redis.QoS):
     def append(self, message: Any, delivery_tag: str) -> None:
         """Take a message; raises redis-py's errors."""
         super().append(message, delivery_tag)
+        arrive(message)
         ledger.hold(delivery_tag)
         eta = limits.unix_eta(message.headers.get("eta"))
         if eta > time.time():

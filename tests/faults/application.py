@@ -7,15 +7,17 @@ RUNTIME=off leaves the same delivery settings but takes away what the runtime ad
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import time
 
 from celery import Celery
 from celery.exceptions import Reject
+from celery.signals import setup_logging
 from kombu import Queue
 
-from app.runtime import Options, install
+from app.runtime import Options, install, logs
 from app.runtime.options import settings
 
 URL = os.environ["BENCH_URL"]
@@ -156,6 +158,14 @@ def none(key: str) -> None:
 # As many tasks as an application has, and more.
 for number in range(int(os.environ.get("BENCH_TASK_NAMES", "0"))):
     app.task(name=f"many.{number}")(none)
+
+if "BENCH_JSON_LOGS" in os.environ:
+    logs.install("info", "json", "bench")
+
+if "BENCH_QUIET" in os.environ:
+    # All but what a bench waits for.
+    setup_logging.connect(lambda **_: logging.basicConfig(level="ERROR"), weak=False)
+    logging.getLogger("celery.apps.worker").setLevel("INFO")
 
 if "BENCH_BREAK_METRICS" in os.environ:
     from app.runtime.metrics import numbers

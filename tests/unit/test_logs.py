@@ -18,7 +18,7 @@ def work(self, secret):
     logging.getLogger("shop").info("working", extra={{"step": 1}})
     return secret
 
-work.s("hunter2").stamp(order_id="o-1").apply(task_id="t-1", retries=2)
+work.s("hunter2").stamp(order_id="o-1").apply(task_id="t-1", retries=2, routing_key="high_priority")
 """
 
 
@@ -35,6 +35,7 @@ def test_a_line_within_a_task_names_task_group_attempt_and_order() -> None:
         "message": "working",
         "task_id": "t-1",
         "task": "shop.work",
+        "queue": "high_priority",
         "group": "orders",
         "attempt": 3,
         "order_id": "o-1",

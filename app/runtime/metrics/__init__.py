@@ -14,6 +14,6 @@ Nothing here disturbs a task: what fails is said once, in a sentence, and not co
 """
 
 from app.runtime.metrics.page import serve_beat, serve_worker
-from app.runtime.metrics.tasks import LEFT, buried, failed, follow
+from app.runtime.metrics.tasks import LEFT, buried, follow
 
-__all__ = ["LEFT", "buried", "failed", "follow", "serve_beat", "serve_worker"]
+__all__ = ["LEFT", "buried", "follow", "serve_beat", "serve_worker"]

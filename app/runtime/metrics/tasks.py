@@ -7,10 +7,8 @@ process for every pool; the signals that are sent there too, out of such a callb
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
@@ -21,6 +19,7 @@ from celery.exceptions import Ignore, NotRegistered, Reject, Retry
 from celery.worker.request import Request
 
 from app.runtime import limits
+from app.runtime.handled import handled
 from app.runtime.metrics.labels import Labels, class_name
 from app.runtime.metrics.numbers import Numbers
 from app.runtime.metrics.shared import Rows
@@ -95,12 +94,6 @@ class Tasks:
         return self._names.of(name), self._queues.of(queue)
 
 
-class _State(threading.local):
-    """What this thread works on: the request whose callback runs."""
-
-    handled: Request | None = None
-
-
 class _Process:
     """Who counts in this process. After a fork nobody does: what the parent has is the parent's."""
 
@@ -114,7 +107,7 @@ class _Process:
         self.tasks, self.inherited, self.rows = None, self.tasks, None
 
 
-_thread, _state = _State(), _Process()
+_state = _Process()
 os.register_at_fork(after_in_child=_state.forked)
 
 
@@ -138,12 +131,7 @@ def follow(request: Request) -> None:
     """Count how `request`, which is about to go to the pool, starts and ends."""
     if _state.tasks is None:
         return
-    on_accepted, on_success, on_failure, on_timeout = (
-        request.on_accepted,
-        request.on_success,
-        request.on_failure,
-        request.on_timeout,
-    )
+    on_accepted, on_success, on_failure = request.on_accepted, request.on_success, request.on_failure
 
     def accepted(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -157,27 +145,19 @@ def follow(request: Request) -> None:
         return on_success(answer, **kwargs)
 
     def failed(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        with _handling(request):
-            left = on_failure(exc_info, *args, **kwargs)
+        left = on_failure(exc_info, *args, **kwargs)
         if left is not LEFT:
             _ended_badly(request, exc_info, bool(kwargs.get("return_ok")))
         return left
 
-    def timed_out(soft: bool, timeout: float) -> Any:
-        with _handling(request):
-            return on_timeout(soft, timeout)
-
-    request.on_accepted, request.on_success = accepted, succeeded
-    request.on_failure, request.on_timeout = failed, timed_out
+    request.on_accepted, request.on_success, request.on_failure = accepted, succeeded, failed
 
 
 # What an `on_failure` returns that leaves the message for another start: nothing has ended.
 LEFT = object()
 
 
-@quietly
-def failed(request: Request, error: BaseException) -> None:
-    """Count `request`, which was ended with `error`."""
+def _failed(request: Request, error: BaseException) -> None:
     if _state.tasks is not None and _first_end(request):
         _state.tasks.count(FAILED, *_of(request), error)
 
@@ -213,7 +193,7 @@ def _ended_badly(request: Request, exc_info: Any, told_by_pool: bool) -> None:
     elif isinstance(error, Ignore):
         return
     elif told_by_pool:
-        failed(request, error)
+        _failed(request, error)
     elif isinstance(error, WorkerLostError) and request.acknowledged:
         # Neither repeated nor failed: its success was stored before the process died.
         _succeeded(request, None)
@@ -263,13 +243,14 @@ def _unknown(message: Any = None, name: object = None, **_: Any) -> None:
 
 @quietly
 def _decided_failure(exception: BaseException | None = None, **_: Any) -> None:
-    if _thread.handled is not None and exception is not None:
-        failed(_thread.handled, exception)
+    request = handled()
+    if request is not None and exception is not None:
+        _failed(request, exception)
 
 
 @quietly
 def _decided_retry(reason: Any = None, **_: Any) -> None:
-    request = _thread.handled
+    request = handled()
     if request is not None and reason is not None and _first_end(request):
         _count(RETRIED, request, getattr(reason, "exc", None) or reason)
 
@@ -278,15 +259,6 @@ def _decided_retry(reason: Any = None, **_: Any) -> None:
 def _entered_pool(**_: Any) -> None:
     if _state.inherited is not None:
         _state.inherited.in_pool_process(current_process().index)
-
-
-@contextmanager
-def _handling(request: Request) -> Iterator[None]:
-    _thread.handled = request
-    try:
-        yield
-    finally:
-        _thread.handled = None
 
 
 def _first_end(request: Request) -> bool:
