@@ -72,7 +72,7 @@ def test_every_alert_has_a_case_that_rings_and_one_that_does_not(alert: str) -> 
 def test_every_alert_says_what_is_the_matter_and_where_to_read_on(alert: str) -> None:
     rule = ALERTS[alert]
     assert rule["labels"]["severity"] in ("critical", "warning")
-    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
     assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{alert.lower()}"
 
 

@@ -112,11 +112,17 @@ def test_an_alert_whose_numbers_nothing_tells_is_left_out_and_the_notes_say_so(
 
 def test_links_lead_to_where_people_read_the_runbook() -> None:
     url = "https://wiki.example.com/runbook"
-    values = with_rules(monitoring={"prometheusRule": {"runbookUrl": url}})
+    values = with_rules(
+        monitoring={"prometheusRule": {"runbookUrl": url, "grafanaUrl": "https://grafana.example.com/"}}
+    )
     links = {
         rule["annotations"]["runbook_url"] for group in groups(values) for rule in group["rules"] if "alert" in rule
     }
     assert links == {f"{url}#{alert.lower()}" for alert in ALL}
+    shown = {
+        rule["annotations"]["dashboard_url"] for group in groups(values) for rule in group["rules"] if "alert" in rule
+    }
+    assert {link.partition("/d/")[0] for link in shown} == {"https://grafana.example.com"}
 
 
 def test_templates_of_prometheus_pass_through_helm() -> None:

@@ -13,6 +13,7 @@ from tests.support.helm import NAMESPACE, PREFIX, TEMPLATES, Objects, render
 
 KINDS = {
     "configmap": {"ConfigMap"},
+    "dashboards": {"ConfigMap"},
     "deployment": {"Deployment"},
     "hpa": {"HorizontalPodAutoscaler"},
     "httproute": {"HTTPRoute"},
@@ -21,10 +22,13 @@ KINDS = {
     "keda": {"ScaledObject", "TriggerAuthentication"},
     "networkpolicy": {"NetworkPolicy"},
     "pdb": {"PodDisruptionBudget"},
+    "podmonitor": {"PodMonitor"},
+    "prometheusrule": {"PrometheusRule"},
     "rbac": {"ServiceAccount", "Role", "RoleBinding"},
     "round-trip": {"ConfigMap", "Pod"},
     "secret": {"Secret"},
     "service": {"Service"},
+    "servicemonitor": {"ServiceMonitor"},
     "serviceaccount": {"ServiceAccount"},
     "statefulset": {"StatefulSet"},
 }
@@ -57,6 +61,10 @@ def test_the_component_is_the_folder_of_the_template_and_part_of_the_name(object
     for (kind, name), thing in ours(objects).items():
         folder = Path(objects.sources[kind, name]).parent.name
         component = thing["metadata"]["labels"]["app.kubernetes.io/component"]
+        if folder == "monitoring":
+            # Monitors are of what they watch, and each dashboard has a name of its own.
+            assert component in ("monitoring", "worker", "exporter"), f"{kind}/{name}"
+            continue
         assert component == {"tests": "test"}.get(folder, folder), f"{kind}/{name}"
         assert kind == "Secret" or name.startswith(f"{PREFIX}-{component}"), f"{kind}/{name}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -73,6 +74,16 @@ def test_every_selector_has_the_matcher_in_whose_place_the_chart_puts_its_releas
         assert mark in (matchers or ""), f"{name} of {group}"
         if not name.startswith("celery"):
             assert '=~".*celery-' in matchers or '=~"(keda-hpa-)?.*celery-' in matchers, f"{name} of {group}"
+
+
+def test_every_dashboard_that_an_alert_links_to_exists_and_has_the_variables_of_the_link() -> None:
+    boards = [json.loads(path.read_text(encoding="utf-8")) for path in (CHART / "files" / "dashboards").glob("*.json")]
+    variables = {board["uid"]: {item["name"] for item in board["templating"]["list"]} for board in boards}
+    links = [rule["annotations"]["dashboard_url"] for group in GROUPS for rule in group["rules"] if "alert" in rule]
+    for link in links:
+        uid = re.match(r"/d/([a-z-]+)", link)
+        assert uid, link
+        assert set(re.findall(r"var-([a-z_]+)=", link)) <= variables[uid[1]], link
 
 
 def test_every_objective_that_the_chart_takes_is_a_bound_by_which_waits_are_counted() -> None:
