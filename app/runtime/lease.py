@@ -19,7 +19,7 @@ from celery import Celery
 from celery.utils.log import get_logger
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from app.runtime.clients import dedicated
 from app.runtime.keys import Keys
@@ -212,7 +212,9 @@ class Keeper(threading.Thread):
                 if time.monotonic() >= renewal_due:
                     self.renew()
                     self._tidy_held()
-                    self._register()
+                    # Only told to the exporter: a Redis that refuses it must not end the renewals.
+                    with suppress(ResponseError):
+                        self._register()
                     renewal_due = time.monotonic() + self.options.renewal_interval
                 if time.monotonic() >= served_due:
                     self._add_served()

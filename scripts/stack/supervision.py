@@ -68,8 +68,8 @@ def configuration(place: Place, processes: Iterable[Process]) -> str:
 
 
 def _quoted(value: str) -> str:
-    # Its format has no sign that makes a quote a letter, and takes every quote off the ends. What has double ones within
-    # stands in single ones.
+    # Its format has no sign that makes a quote a letter, and takes every quote off the ends; what has double ones
+    # within stands in single ones.
     if '"' in value.strip('"') and value == value.strip('"') and "'" not in value:
         return "'" + '"'.join(_text(part) for part in value.split('"')) + "'"
     return f'"{_text(value)}"'

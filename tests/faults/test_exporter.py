@@ -91,6 +91,17 @@ def test_the_living_forget_the_dead(bench: Bench, look: Look) -> None:
     assert look()[CONSUMERS] == 1
 
 
+def test_a_redis_that_refuses_to_note_workers_keeps_leases_as_they_are(bench: Bench, look: Look) -> None:
+    bench.server.client.set(KEYS.workers("bench"), "a stranger's")
+    bench.worker("first")
+    bench.worker("second")
+    bench.send("sleep", "long", 3 * bench.lease)
+    wait_for("it has ended", lambda: bench.count("end long") == 1, within=3 * bench.lease + 20)
+    assert bench.count("start long") == 1
+    assert not bench.workers[0].logged("Lease renewal failed")
+    assert CONSUMERS not in look()
+
+
 def test_a_beat_is_seen_to_tick_and_a_dead_one_to_be_late(bench: Bench, look: Look) -> None:
     beat = bench.beat("beat")
     wait_for("it ticks", lambda: look()["celery_beat_lock_held"] == 1, within=20)
