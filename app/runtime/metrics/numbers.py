@@ -42,15 +42,19 @@ class Numbers:
     def count(self, metric: str, *labels: str, by: int = 1) -> None:
         """Add `by` to a counter; 0 makes it appear."""
         with self._lock:
-            self._counters.setdefault(metric, Counter())[labels] += by
+            counter = self._counters.get(metric)
+            if counter is None:
+                counter = self._counters[metric] = Counter()
+            counter[labels] += by
 
     def observe(self, metric: str, *labels: str, seconds: float) -> None:
         """Add an observation to a histogram."""
         with self._lock:
             histograms = self._histograms.setdefault(metric, {})
-            if labels not in histograms:
-                histograms[labels] = Histogram()
-            histograms[labels].observe(seconds)
+            histogram = histograms.get(labels)
+            if histogram is None:
+                histogram = histograms[labels] = Histogram()
+            histogram.observe(seconds)
 
     def counters(self, metric: str) -> Counter[Labelling]:
         """Return a copy of a counter's values by labels."""

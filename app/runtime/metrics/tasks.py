@@ -32,7 +32,7 @@ REVOKED, REJECTED, DEAD_LETTER = "celery_task_revoked", "celery_task_rejected", 
 RUNTIME, QUEUE_WAIT = "celery_task_runtime", "celery_task_queue_wait_time"
 
 # Those that a received task brings to the page with a 0, so that Prometheus sees the first of each as an increase.
-AT_ONCE = (RECEIVED, STARTED, SUCCEEDED, REVOKED, REJECTED, DEAD_LETTER)
+AT_ONCE = (STARTED, SUCCEEDED, REVOKED, REJECTED, DEAD_LETTER)
 
 
 class Tasks:
@@ -42,6 +42,8 @@ class Tasks:
         """pool_size: how many pool processes there may be at a time."""
         self.group, self.numbers = group, Numbers()
         self._names, self._queues, self._exceptions = Labels(known=app.tasks), Labels(), Labels()
+        # As bounded as the labels are.
+        self._seen: set[tuple[str, ...]] = set()
         self._rows = Rows(sorted(app.tasks), sorted(app.amqp.queues), pool_size) if pool_size else None
 
     def count(self, metric: str, name: object, queue: object, error: BaseException | None = None) -> None:
@@ -63,8 +65,11 @@ class Tasks:
     def received(self, request: Request) -> None:
         """Count a message that came."""
         labels = (*self._pair(*_of(request)), self.group)
-        for metric in AT_ONCE:
-            self.numbers.count(metric, *labels, by=int(metric == RECEIVED))
+        if labels not in self._seen:
+            self._seen.add(labels)
+            for metric in AT_ONCE:
+                self.numbers.count(metric, *labels, by=0)
+        self.numbers.count(RECEIVED, *labels)
 
     def started(self, request: Request) -> None:
         """Count a task that a pool process took, and how long it was due: published, and its eta come."""
