@@ -82,7 +82,12 @@ class QoS(redis.QoS):
         keep = ledger.kept_over_reconnect()
         tags = [tag for tag in self._delivered if tag not in keep]
         self._delivered.clear()
-        self._give_back(tags)
+        if self.channel.connection.client is None:
+            # The connection was dropped: nobody can be asked, and the leases lapse.
+            for tag in tags:
+                ledger.release(tag)
+        else:
+            self._give_back(tags)
 
     def give_back_waiting(self) -> None:
         """Give back what this worker holds and has not started; raises redis-py's errors."""
