@@ -49,6 +49,8 @@ class Options:
     priority_separator: stands between a queue's name and its priority in Redis; part of no queue's name.
     soft_shutdown: a worker that is told to end waits this long for what runs, and gives the rest back to the queue;
         0 waits for the end of every task.
+    deletion_cost: a worker keeps its pod's deletion cost up to date, so that scale-in takes idle pods first; its
+        service account must be allowed to patch pods/status.
     unbounded_pool: allow pools that enforce no time limit (solo, threads, gevent).
     """
 
@@ -71,6 +73,7 @@ class Options:
     priorities: bool = False
     priority_separator: str = SEPARATOR
     soft_shutdown: float = 0.0
+    deletion_cost: bool = False
     unbounded_pool: bool = False
 
     @classmethod
@@ -92,6 +95,7 @@ class Options:
             group=env.get("CELERY_WORKER_GROUP", ""),
             key_prefix=env.get("CELERY_KEY_PREFIX", ""),
             heartbeat_dir=env.get("CELERY_HEARTBEAT_DIR", ""),
+            deletion_cost=_true(env.get("CELERY_POD_DELETION_COST")),
             unbounded_pool=_true(env.get("CELERY_UNBOUNDED_POOL")),
             priorities=_true(env.get("CELERY_PRIORITIES")),
             priority_separator=env.get("CELERY_PRIORITY_SEPARATOR") or SEPARATOR,

@@ -181,7 +181,7 @@ def test_while_redis_is_away_every_group_keeps_its_pods(release: Release) -> Non
     try:
         until(lambda: not release.pods("broker"), 60, "the broker is away")
         holds(lambda: {group: wanted(release, group) for group in before} == before, 60, "the number is held")
-        assert "is held" in state(release, "email").why
+        until(lambda: "is held" in state(release, "email").why, 60, "it is to be seen that nothing can be read")
     finally:
         release.kube.kubectl("scale", release.workload("broker"), "--replicas=1")
     release.wait()
