@@ -33,11 +33,11 @@ def release(releases: Callable[..., Release]) -> Release:
         "orders": {
             "queues": ["high_priority"],
             "concurrency": 1,
-            "timeLimitSeconds": 300,
             "autoscaling": {**zero, "minReplicas": 1, "idleFirst": True},
         },
     }
-    release.install({"workers": {"exampleGroups": groups}, "exporter": {"enabled": True}})
+    workers = {"defaults": {"timeLimitSeconds": 300}, "exampleGroups": groups}
+    release.install({"workers": workers, "exporter": {"enabled": True}})
     return release
 
 
