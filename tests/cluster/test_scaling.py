@@ -182,7 +182,8 @@ def test_a_thousand_tasks_of_tomorrow_keep_one_pod_and_no_more(release: Release)
 
     until(held, 90, "the workers hold them all")
     until(lambda: wanted(release, "report") == 1, SCALES_WITHIN, "one pod is left")
-    assert state(release, "report").why == "kept for tasks that wait for their eta"
+    kept = "kept for tasks that wait for their eta"
+    until(lambda: state(release, "report").why == kept, 60, "it is to be seen why it stays")
     # Longer than polling, cooldown and one look of the HPA: it neither goes nor gets company.
     holds(lambda: wanted(release, "report") == 1, 30, "one pod stays")
     release.python(
