@@ -188,7 +188,9 @@ class Release:
             missing = sorted(set(sent) - self.ended(ledger))[:5]
             where = {task: self.python(WHERE.format(task=task)) for task in missing}
             started = {run["task_id"]: run for run in self.runs(ledger) if run["task_id"] in missing}
-            raise AssertionError(f"{error}; some that haven't, and where they are: {where}; they started: {started}") from None
+            raise AssertionError(
+                f"{error}; some that haven't, and where they are: {where}; they started: {started}"
+            ) from None
         runs = self.runs(ledger)
         starts = Counter(run["task_id"] for run in runs if run["what"] == "start")
         assert set(starts) - set(sent) == set(), "tasks ran that nobody sent"
