@@ -70,6 +70,7 @@ def runtime_options(settings: Settings) -> Options:
         priorities=settings.priorities,
         priority_separator=settings.priority_separator or SEPARATOR,
         soft_shutdown=settings.soft_shutdown,
+        deletion_cost=settings.deletion_cost,
         unbounded_pool=settings.unbounded_pool,
         metrics_port=settings.metrics_port,
         metrics_host=settings.metrics_host,

@@ -153,6 +153,8 @@ class Settings:
     metrics_host: str = _setting("CELERY_METRICS_HOST", "0.0.0.0", _text())
     # Where workers and beat keep their heartbeat files; memory-backed in the chart.
     heartbeat_dir: str = _setting("CELERY_HEARTBEAT_DIR", "", _text())
+    # Scale-in takes idle pods first: a worker writes on its own pod what it still has to do.
+    deletion_cost: bool = _setting("CELERY_POD_DELETION_COST", "false", _boolean())
     log_level: str = _setting("LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"))
     log_format: str = _setting("LOG_FORMAT", "json", _choice("json", "text"))
     # Tasks that sleep, fail, exit and allocate on request: for tests and drills only.

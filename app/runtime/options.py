@@ -50,6 +50,8 @@ class Options:
     priority_separator: stands between a queue's name and its priority in Redis; part of no queue's name.
     soft_shutdown: a worker that is told to end waits this long for what runs, and gives the rest back to the queue;
         0 waits for the end of every task.
+    deletion_cost: a worker keeps its pod's deletion cost up to date, so that scale-in takes idle pods first; its
+        service account must be allowed to patch pods/status.
     unbounded_pool: allow pools that enforce no time limit (solo, threads, gevent).
     metrics_port: port of the page for Prometheus that a worker or a beat serves; 0 means none, and nothing is counted.
     metrics_host: address that the page listens on.
@@ -74,6 +76,7 @@ class Options:
     priorities: bool = False
     priority_separator: str = SEPARATOR
     soft_shutdown: float = 0.0
+    deletion_cost: bool = False
     unbounded_pool: bool = False
     metrics_port: int = 0
     metrics_host: str = EVERYWHERE
@@ -98,6 +101,7 @@ class Options:
             group=env.get("CELERY_WORKER_GROUP", ""),
             key_prefix=env.get("CELERY_KEY_PREFIX", ""),
             heartbeat_dir=env.get("CELERY_HEARTBEAT_DIR", ""),
+            deletion_cost=_true(env.get("CELERY_POD_DELETION_COST")),
             unbounded_pool=_true(env.get("CELERY_UNBOUNDED_POOL")),
             metrics_host=env.get("CELERY_METRICS_HOST") or EVERYWHERE,
             priorities=_true(env.get("CELERY_PRIORITIES")),

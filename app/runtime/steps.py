@@ -10,10 +10,12 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.signals import worker_shutdown, worker_shutting_down
 from celery.worker.consumer import Tasks
+from kombu.common import ignore_errors
 
 from app.runtime import metrics, servers
 from app.runtime.clients import client_of
-from app.runtime.guard import Guard
+from app.runtime.deletion_cost import DeletionCost
+from app.runtime.guard import Guard, is_ending
 from app.runtime.heartbeat import INTERVAL, SOON, Heartbeat
 from app.runtime.keys import EVERY_QUEUE
 from app.runtime.lease import Keeper, ledger
@@ -51,6 +53,10 @@ def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
             if self.heartbeat is not None:
                 worker_shutting_down.connect(self.heartbeat.leave, weak=False)
                 self.heartbeat.start()
+            if options.deletion_cost:
+                deletion_cost = DeletionCost(app)
+                worker_shutting_down.connect(deletion_cost.leave, weak=False)
+                deletion_cost.start()
             self._controller = consumer.controller
             metrics.serve_worker(app, options, group, _pool_processes(consumer.controller), self._gauges)
 
@@ -81,6 +87,13 @@ def consumer_step(options: Options) -> type[bootsteps.StartStopStep]:
                 self.heartbeat.connected(consumer)
                 consumer.timer.call_after(SOON, self.heartbeat.tick)
                 consumer.timer.call_repeatedly(INTERVAL, self.heartbeat.tick)
+
+        def stop(self, consumer: Any) -> None:
+            # At a reconnect, too, where there is nothing to talk to.
+            if is_ending() and consumer.task_consumer:
+                # A worker may end its last task for minutes: what it would start after that, others can start now.
+                ignore_errors(consumer, consumer.task_consumer.cancel)
+                ignore_errors(consumer, consumer.task_consumer.channel.qos.give_back_waiting)
 
         def _examine_server(self, consumer: Any) -> None:
             connect = consumer.connect

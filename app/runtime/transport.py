@@ -84,7 +84,20 @@ class QoS(redis.QoS):
         keep = ledger.kept_over_reconnect()
         tags = [tag for tag in self._delivered if tag not in keep]
         self._delivered.clear()
-        self._give_back(tags)
+        if self.channel.connection.client is None:
+            # The connection was dropped: nobody can be asked, and the leases lapse.
+            for tag in tags:
+                ledger.release(tag)
+        else:
+            self._give_back(tags)
+
+    def give_back(self, delivery_tag: str) -> None:
+        """Put a message back to where it was, the next in line; raises redis-py's errors.
+
+        `reject` puts it last, for tasks that ask for another try.
+        """
+        self._give_back([delivery_tag])
+        self._quick_ack(delivery_tag)
 
     def give_back_waiting(self) -> None:
         """Give back what this worker holds and has not started; raises redis-py's errors."""
@@ -194,6 +207,13 @@ class Transport(redis.Transport):
     """`redis://` and `rediss://` with leases."""
 
     Channel = Channel
+
+    def _reject_inbound_message(self, raw_message: dict[str, Any]) -> None:
+        for channel in self.channels:
+            message = channel.Message(raw_message, channel=channel)
+            channel.qos.append(message, message.delivery_tag)
+            channel.qos.give_back(message.delivery_tag)
+            break
 
 
 class SentinelChannel(Channel, redis.SentinelChannel):

@@ -31,7 +31,7 @@ SLOTS, MOST = 2, 6
 # The two groups, and the simulator's policy for each.
 GROUPS = {"email": "counting", "report": "list-length"}
 # Seconds; the plain trigger's cooldown of 300 s isn't waited for.
-LOOK = 240
+LOOK = 150
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from scripts.refused import Refused
 
 # The exporter's page, read inside of its pod: no NetworkPolicy is in the way.
 READ_PAGE = (
-    "import os, urllib.request as r; "
-    "print(r.urlopen('http://127.0.0.1:' + os.environ['EXPORTER_PORT'] + '/metrics', timeout=10).read().decode())"
+    "import urllib.request as r; print(r.urlopen('http://127.0.0.1:{port}/metrics', timeout=10).read().decode())"
 )
 MULTIPLES = {"m": 0.001, "k": 1e3, "M": 1e6}
 
@@ -154,7 +153,9 @@ def _page(kube: Kube) -> dict[str, dict[str, float]]:
     pods = kube.items("pods", **{"app.kubernetes.io/component": "exporter"})
     for pod in pods:
         with suppress(Refused):
-            text = kube.kubectl("exec", pod["metadata"]["name"], "--", "python", "-c", READ_PAGE)
+            port = pod["spec"]["containers"][0]["ports"][0]["containerPort"]
+            code = READ_PAGE.format(port=port)
+            text = kube.kubectl("exec", pod["metadata"]["name"], "--", "python", "-c", code)
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
                     if "group" in sample.labels:

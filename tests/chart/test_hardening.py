@@ -45,9 +45,18 @@ def test_every_container_asks_for_cpu_and_memory_and_has_a_limit_of_memory(objec
     assert failing(objects.containers, law) == []
 
 
-def test_only_the_job_that_fills_the_secret_has_a_token_of_the_cluster(objects: Objects) -> None:
-    with_token = [name for name, pod in objects.pods.items() if pod["spec"]["automountServiceAccountToken"]]
-    assert with_token == [name for name in objects.of("Job") if name.startswith(f"{PREFIX}-secret-")]
+def test_a_pod_has_a_token_of_the_cluster_if_and_only_if_it_has_something_to_say_there(objects: Objects) -> None:
+    """The Job that fills the Secret, and workers that write on their pod how much work they have."""
+    with_token = {name for name, pod in objects.pods.items() if pod["spec"]["automountServiceAccountToken"]}
+    jobs = {name for name in objects.of("Job") if name.startswith(f"{PREFIX}-secret-")}
+    writers = {
+        name.partition("/")[0]
+        for name, container in objects.containers.items()
+        if {"name": "CELERY_POD_DELETION_COST", "value": "true"} in container.get("env", [])
+    }
+    assert with_token == jobs | writers
+    bound = {item["name"] for binding in objects.of("RoleBinding").values() for item in binding["subjects"]}
+    assert {objects.pods[name]["spec"]["serviceAccountName"] for name in with_token} == bound
     accounts = objects.of("ServiceAccount")
     assert [name for name, account in accounts.items() if account["automountServiceAccountToken"] is not False] == []
 

@@ -26,7 +26,7 @@ from tests.conftest import ROOT
 from tests.support.cluster import Cluster, Release
 from tests.support.stack import until
 
-COMPONENTS = ("broker", "beat", "flower", "api", *(f"worker-{group}" for group in GROUPS))
+COMPONENTS = ("broker", "beat", "flower", "exporter", "api", *(f"worker-{group}" for group in GROUPS))
 NAMESPACE = "shop"
 FIRST = "from app.celery_app import app; print(app.send_task('tasks.check_status').get(timeout=60))"
 
@@ -36,8 +36,12 @@ def deployed(
     cluster: Cluster, shell: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Release, dict[str, Any]]]:
     with cluster.namespace(NAMESPACE):
+        # The environment lets these go to zero, and here a pod of each is looked at.
+        kept = [
+            f"--set=workers.exampleGroups.{group}.autoscaling.minReplicas=1" for group in ("email", "report", "high")
+        ]
         # A queue that nobody serves is to be known soon.
-        ran = make(cluster, shell, "up", "--json", "--", "--set=test.timeoutSeconds=40")
+        ran = make(cluster, shell, "up", "--json", "--", "--set=test.timeoutSeconds=40", *kept)
         assert ran.returncode == 0, ran.stderr
         yield Release(cluster, NAMESPACE, tmp_path_factory.mktemp("values")), json.loads(ran.stdout)
 
@@ -111,6 +115,20 @@ def test_status_shows_every_component_ready(
     ran = make(cluster, shell, "status", "--json")
     assert ran.returncode == 0, ran.stdout
     assert {row["name"] for row in json.loads(ran.stdout)["workloads"]} == set(COMPONENTS)
+
+
+def test_scale_status_shows_what_scales_each_group(
+    cluster: Cluster, shell: dict[str, str], deployed: tuple[Release, dict[str, Any]]
+) -> None:
+    ran = make(cluster, shell, "scale-status", "--json")
+    assert ran.returncode == 0, ran.stderr
+    engines = {group["name"]: group["engine"] for group in json.loads(ran.stdout)["groups"]}
+    assert engines == {group: "none" if group == "orders" else "keda" for group in GROUPS}
+    table = make(cluster, shell, "scale-status").stdout.splitlines()
+    assert table[0].split()[:4] == ["group", "engine", "pods", "wanted"]
+    (orders,) = (line for line in table if line.startswith("orders"))
+    assert orders.endswith("fixed: replicas of the values")
+    assert "?" not in orders, "the exporter says what waits and runs"
 
 
 def test_smoke_sends_a_task_through_every_queue(

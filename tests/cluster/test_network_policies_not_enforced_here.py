@@ -19,7 +19,10 @@ EVERYTHING = {
     "workers": {"defaults": {"autoscaling": {"engine": "keda", "maxReplicas": 2}}},
     "api": {"enabled": True, "replicas": 1},
     "flower": {"enabled": True},
+    "exporter": {"enabled": True},
 }
+# One group by latency, so that KEDA asks the exporter.
+EVERYTHING["workers"]["exampleGroups"] = {"email": {"autoscaling": {"policy": "latency"}}}
 
 
 class Seen:
@@ -64,14 +67,14 @@ def _end(text: str) -> tuple[str, int]:
 
 
 def test_every_connection_that_was_made_is_allowed(release: Release) -> None:
-    needed = {"worker", "beat", "flower", "api"}
+    needed = {"worker", "beat", "flower", "exporter", "api"}
 
     def to_broker() -> set[str]:
         seen = Seen(release)
         clients = [seen.by_ip.get(ip) for ip, _ in connections(release, "celery-broker-0")]
         return {peer.labels.get("app.kubernetes.io/component", peer.namespace) for peer in clients if peer}
 
-    until(lambda: needed <= to_broker(), 60, "worker, beat, Flower and the API are connected to the broker")
+    until(lambda: needed <= to_broker(), 60, "every client is connected to the broker")
     seen = Seen(release)
     for server in seen.own.values():
         if server.name == release.producer or server.labels.get("app.kubernetes.io/component") in ("test", "secret"):
@@ -87,9 +90,10 @@ def test_keda_may_read_the_queues(release: Release) -> None:
     seen = Seen(release)
     operator = next(peer for peer in seen.peers if peer.namespace == "keda")
     assert allowed(seen.policies, operator, seen.of("broker"), 6379)
+    assert allowed(seen.policies, operator, seen.of("exporter"), 9808)
 
 
-@pytest.mark.parametrize("component", ["worker", "beat", "flower", "api"])
+@pytest.mark.parametrize("component", ["worker", "beat", "flower", "exporter", "api"])
 def test_names_can_be_looked_up(release: Release, component: str) -> None:
     seen = Seen(release)
     dns = next(peer for peer in seen.peers if peer.labels.get("k8s-app") == "kube-dns")
@@ -100,7 +104,7 @@ def test_names_can_be_looked_up(release: Release, component: str) -> None:
 def test_a_stranger_reaches_no_pod(release: Release) -> None:
     seen = Seen(release)
     stranger = Peer("10.244.99.9", "stranger", "elsewhere", {}, {"kubernetes.io/metadata.name": "elsewhere"})
-    for component, port in {"broker": 6379, "flower": 5555, "api": 8000, "worker": 1}.items():
+    for component, port in {"broker": 6379, "flower": 5555, "exporter": 9808, "api": 8000, "worker": 1}.items():
         assert not allowed(seen.policies, stranger, seen.of(component), port), component
 
 
@@ -117,7 +121,7 @@ def test_a_neighbour_opens_the_api_and_flower_but_not_the_broker(release: Releas
 def test_beat_flower_and_the_broker_reach_nothing_else_and_workers_no_credentials(release: Release) -> None:
     seen = Seen(release)
     outside, metadata = Peer("203.0.113.7"), Peer("169.254.169.254")
-    for component in ("beat", "flower", "broker"):
+    for component in ("beat", "flower", "exporter", "broker"):
         assert not allowed(seen.policies, seen.of(component), outside, 443), component
     for component in ("worker", "api"):
         assert allowed(seen.policies, seen.of(component), outside, 443), component

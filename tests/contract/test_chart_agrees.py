@@ -38,7 +38,7 @@ from tests.support.helm import (
 SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
 TEXTS = {str(path.relative_to(CHART)): path.read_text(encoding="utf-8") for path in TEMPLATES}
 # What the chart sets for others than the application: for Flower, and the passwords that become part of a URL.
-NOT_OURS = {"CELERY_BROKER_PASSWORD", "REDISCLI_AUTH", "PYTHONPATH"}
+NOT_OURS = {"CELERY_BROKER_PASSWORD", "POD_NAME", "REMAP_SIGTERM", "REDISCLI_AUTH", "PYTHONPATH"}
 EXPORTER = {"exporter": {"enabled": True}}
 
 

@@ -125,3 +125,5 @@ def test_what_arrives_while_a_worker_ends_its_last_task_waits_for_another(bench:
     bench.run(f"[app.send_task({name!r}, (f'late-{{i}}', 0)) for i in range(3)]")
     wait_for("all four wait", lambda: bench.waiting() == 4, within=4)
     assert (bench.in_flight(), bench.count("end last")) == (1, 0)
+    oldest = bench.server.client.lindex("bench:work", -1)
+    assert b"'later'" in oldest, "what was taken first is next in line again"

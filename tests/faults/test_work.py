@@ -47,6 +47,19 @@ def test_what_a_stopped_or_killed_worker_held_is_work_again(bench: Bench) -> Non
     wait_for("the third holds them all", lambda: held(bench) == bench.in_flight() == 10, within=10)
 
 
+def test_a_worker_that_holds_tasks_outlives_an_outage_and_runs_each_once(bench: Bench) -> None:
+    worker = bench.worker("a")
+    send_later(bench, 4 * bench.lease, count=3)
+    wait_for("the worker holds them all", lambda: held(bench) == 3, within=10)
+    bench.server.kill()
+    wait_for("it has noticed", lambda: worker.logged("Trying to re-establish"), within=20)
+    bench.server.start()
+    wait_for("all ended", lambda: sum(line.startswith("end") for line in bench.journal()) == 3, within=60)
+    assert sum(line.startswith("start") for line in bench.journal()) == 3
+    assert worker.process.poll() is None
+    wait_for("nothing is left", lambda: bench.settled() and not held(bench), within=5)
+
+
 def test_a_held_message_that_vanished_is_forgotten_at_the_next_renewal(bench: Bench) -> None:
     bench.worker("a")
     send_later(bench, 300, count=2)

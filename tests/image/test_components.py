@@ -82,6 +82,15 @@ def test_flower_answers_and_ends(network: Network, image: str, settings: dict[st
         assert container.stop(20)[0] == 0
 
 
+def test_the_exporter_answers_and_ends(network: Network, image: str, settings: dict[str, str]) -> None:
+    groups = {**settings, "EXPORTER_GROUPS": '{"email": {"queues": ["email"], "slots": 2, "waitSeconds": 5}}'}
+    with network.running(
+        image, "python", "-m", "app.exporter", options=published("9808"), environment=groups
+    ) as container:
+        container.wait_until("the exporter answers", lambda: answers(container, "9808", "/metrics"))
+        assert container.stop(20)[0] == 0
+
+
 def test_the_api_answers_and_ends(network: Network, image: str, settings: dict[str, str]) -> None:
     api = ("python", "-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000", "--no-access-log")
     with network.running(image, *api, options=published("8000"), environment=settings) as container:

@@ -36,6 +36,24 @@ SMALL: dict[str, Any] = {
 READY_WITHIN = 180
 
 
+# Keys of the broker whose messages name a task.
+WHERE = """
+import json
+from app.celery_app import app
+from app.queues import GROUPS
+from app.runtime.clients import pooled
+from app.runtime.keys import Keys
+keys, found = Keys.of(app), []
+with pooled(app) as client:
+    for name, group in GROUPS.items():
+        texts = {{key: client.lrange(key, 0, -1) for queue in group.queues for key in keys.waiting(queue)}}
+        texts |= {{keys.unacked(name): client.hvals(keys.unacked(name))}}
+        texts |= {{keys.dead_letters(name): client.hvals(keys.dead_letters(name))}}
+        found += [key for key, each in texts.items() if any(b"{task}" in text for text in each)]
+print(json.dumps(found))
+"""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A cluster's context, and the application's image that its nodes have."""
@@ -164,7 +182,15 @@ class Release:
         `repeats`: how many starts more than tasks there may be, for tests that kill workers; a start without an end
         is a run that was cut off.
         """
-        until(lambda: set(sent) <= self.ended(ledger), seconds, f"all {len(sent)} tasks of {ledger} have ended")
+        try:
+            until(lambda: set(sent) <= self.ended(ledger), seconds, f"all {len(sent)} tasks of {ledger} have ended")
+        except AssertionError as error:
+            missing = sorted(set(sent) - self.ended(ledger))[:5]
+            where = {task: self.python(WHERE.format(task=task)) for task in missing}
+            started = {run["task_id"]: run for run in self.runs(ledger) if run["task_id"] in missing}
+            raise AssertionError(
+                f"{error}; some that haven't, and where they are: {where}; they started: {started}"
+            ) from None
         runs = self.runs(ledger)
         starts = Counter(run["task_id"] for run in runs if run["what"] == "start")
         assert set(starts) - set(sent) == set(), "tasks ran that nobody sent"

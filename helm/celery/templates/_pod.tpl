@@ -36,14 +36,34 @@ celery.podIdentity: pull secrets, the user, and no token of the cluster's.
 Params: the root context.
 */}}
 {{- define "celery.podIdentity" -}}
-{{- with .Values.imagePullSecrets }}
+{{- include "celery.podIdentityWith" (list . false) -}}
+{{- end -}}
+
+{{/*
+celery.podIdentityWith: the same, with a token if the pod talks to the Kubernetes API.
+Params: list of root context and whether it does.
+*/}}
+{{- define "celery.podIdentityWith" -}}
+{{- $root := index . 0 -}}
+{{- with $root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ index . 1 }}
 enableServiceLinks: false
 securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+  {{- toYaml $root.Values.podSecurityContext | nindent 2 }}
+{{- end -}}
+
+{{/*
+celery.idleFirstEnv: what makes a worker keep its pod's deletion cost up to date.
+Params: the group.
+*/}}
+{{- define "celery.idleFirstEnv" -}}
+{{- if .autoscaling.idleFirst }}
+- {name: CELERY_POD_DELETION_COST, value: "true"}
+- {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+{{- end }}
 {{- end -}}
 
 {{/*

@@ -40,7 +40,7 @@ template:
     restartPolicy: OnFailure
     serviceAccountName: {{ $name }}
     {{- include "celery.podScheduling" .Values.secretJob | nindent 4 }}
-    {{- include "celery.podIdentity" . | replace "automountServiceAccountToken: false" "automountServiceAccountToken: true" | nindent 4 }}
+    {{- include "celery.podIdentityWith" (list . true) | nindent 4 }}
     containers:
       - name: secret
         image: {{ include "celery.image" (list .Values.image .Chart.AppVersion) | quote }}

@@ -162,6 +162,9 @@ Params: the root context.
 {{- end }}
 {{- end }}
 {{- $scaling := $group.autoscaling }}
+{{- if and $scaling.idleFirst (not (include "celery.hasRuntime" $)) }}
+- {{ $where }}.autoscaling.idleFirst needs an application that installs the runtime, another one says nothing about its work: write app.runtime: installed, or idleFirst: false.
+{{- end }}
 {{- if ne $scaling.engine "none" }}
 {{- if gt ($scaling.minReplicas | int) ($scaling.maxReplicas | int) }}
 - {{ $where }}.autoscaling.minReplicas is above maxReplicas: swap them.
