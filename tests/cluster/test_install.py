@@ -28,6 +28,12 @@ from tests.support.stack import until
 
 COMPONENTS = ("broker", "beat", "flower", "exporter", "api", *(f"worker-{group}" for group in GROUPS))
 NAMESPACE = "shop"
+DIFFERENT = (
+    # A queue that nobody serves is to be known soon.
+    "--set=test.timeoutSeconds=40",
+    # The environment lets these go to zero, and here a pod of each is looked at.
+    *(f"--set=workers.exampleGroups.{group}.autoscaling.minReplicas=1" for group in ("email", "report", "high")),
+)
 FIRST = "from app.celery_app import app; print(app.send_task('tasks.check_status').get(timeout=60))"
 
 
@@ -36,12 +42,7 @@ def deployed(
     cluster: Cluster, shell: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Release, dict[str, Any]]]:
     with cluster.namespace(NAMESPACE):
-        # The environment lets these go to zero, and here a pod of each is looked at.
-        kept = [
-            f"--set=workers.exampleGroups.{group}.autoscaling.minReplicas=1" for group in ("email", "report", "high")
-        ]
-        # A queue that nobody serves is to be known soon.
-        ran = make(cluster, shell, "up", "--json", "--", "--set=test.timeoutSeconds=40", *kept)
+        ran = make(cluster, shell, "up", "--json", "--", *DIFFERENT)
         assert ran.returncode == 0, ran.stderr
         yield Release(cluster, NAMESPACE, tmp_path_factory.mktemp("values")), json.loads(ran.stdout)
 
@@ -165,7 +166,7 @@ def test_deploying_again_changes_nothing(
 ) -> None:
     release, _ = deployed
     before = {pod["metadata"]["uid"] for component in COMPONENTS for pod in release.pods(component.partition("-")[0])}
-    ran = make(cluster, shell, "up")
+    ran = make(cluster, shell, "up", "--", *DIFFERENT)
     assert ran.returncode == 0, ran.stderr
     after = {pod["metadata"]["uid"] for component in COMPONENTS for pod in release.pods(component.partition("-")[0])}
     assert before <= after
