@@ -171,7 +171,7 @@ def test_the_schema_knows_the_keys_of_the_values_and_no_others() -> None:
         for number, key in enumerate(path):
             if key in ("requests", "limits", "claims", "exampleGroups"):
                 return path[:number] if key == "claims" else path[: number + 1]
-            if key in ("strategy", "behavior", "podSecurityContext", "containerSecurityContext"):
+            if key in ("strategy", "behavior", "labels", "podSecurityContext", "containerSecurityContext"):
                 return path[: number + 1]
         return path
 
@@ -210,7 +210,7 @@ def test_the_schema_is_closed_wherever_it_names_keys() -> None:
 @pytest.mark.parametrize("path", sorted({path for path, _ in leaves(DEFAULTS)}), ids=".".join)
 def test_every_value_is_read_by_a_template(path: tuple[str, ...]) -> None:
     above = {"nodeSelector", "podSecurityContext", "containerSecurityContext", "requests", "limits", "strategy"}
-    whole = [key for key in path if key in {*above, "behavior", "exampleGroups", "topologySpreadConstraints"}]
+    whole = [key for key in path if key in {*above, "behavior", "labels", "exampleGroups", "topologySpreadConstraints"}]
     key = whole[0] if whole else path[-1]
     assert any(re.search(rf"\.{key}\b", text) for text in TEXTS.values())
 
