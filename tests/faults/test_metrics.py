@@ -189,10 +189,8 @@ def test_runtimes_are_those_of_tasks_that_ended_well(ends: Page) -> None:
     assert 0.3 <= ends.total("celery_task_runtime_sum", name=f"{APPLICATION}.sleep") < 3
 
 
-def test_the_wait_of_every_start_is_known_and_a_countdown_is_no_wait(ends: Page) -> None:
+def test_the_wait_of_every_start_is_known(ends: Page) -> None:
     assert ends.by("celery_task_queue_wait_time_count", "name") == ends.by("celery_task_started_total", "name")
-    # Each of its starts but the first was due a second after it was published.
-    assert ends.total("celery_task_queue_wait_time_sum", name=f"{APPLICATION}.die_always") < 4 * 10
 
 
 def test_what_pool_processes_publish_is_counted_though_each_lives_for_one_task(bench: Bench) -> None:
