@@ -196,7 +196,7 @@ def test_a_thousand_tasks_of_tomorrow_keep_one_pod_and_no_more(release: Release)
 
 
 def test_while_redis_is_away_every_group_keeps_its_pods(release: Release) -> None:
-    sent = release.send("tasks.faults.sleep", 100, "outage", count=3, queue="email")
+    sent = release.send("tasks.faults.sleep", 75, "outage", count=3, queue="email")
     until(lambda: len(release.started("outage")) == 3, SCALES_WITHIN, "they run")
     before = {group: wanted(release, group) for group in ("email", "orders")}
     release.kube.kubectl("scale", release.workload("broker"), "--replicas=0")
