@@ -28,7 +28,9 @@ logger = get_logger(__name__)
 ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 # The service account's token, certificate authority and namespace.
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# Seconds between two looks: as often as an HPA looks. What fails is tried less and less often, up to the second.
+# Seconds between two looks: an autoscaler may ask for fewer pods just after a task has ended.
+LOOK = 2.0
+# Seconds between two patches, as often as an HPA looks. What fails is tried less and less often, up to the second.
 INTERVAL, LONGEST = 15.0, 120.0
 # Bounds the connection, the handshake and the answer, each.
 TIMEOUT = 5.0
@@ -64,12 +66,13 @@ class DeletionCost(threading.Thread):
         self._told: int | None = None
         self._warned: set[str] = set()
         self._leaving = threading.Event()
+        self._pause, self._not_before = INTERVAL, 0.0
 
     def run(self) -> None:
         """Look until the worker is told to end."""
-        pause = INTERVAL
-        while not self._leaving.wait(pause):
-            pause = INTERVAL if self.look() else min(2 * pause, LONGEST)
+        while not self._leaving.wait(LOOK):
+            if time.monotonic() >= self._not_before:
+                self.look()
 
     def leave(self, **_: Any) -> None:
         """Note that the worker shuts down: nobody asks what it costs to delete a pod that ends."""
@@ -84,10 +87,14 @@ class DeletionCost(threading.Thread):
             _patch(now)
         except Exception as error:  # whatever it is: the worker works without
             self._warn(error)
+            self._pause = min(2 * self._pause, LONGEST)
             return False
-        self._told = now
-        self._warned.clear()
-        return True
+        else:
+            self._told, self._pause = now, INTERVAL
+            self._warned.clear()
+            return True
+        finally:
+            self._not_before = time.monotonic() + self._pause
 
     def _warn(self, error: Exception) -> None:
         kind = f"{type(error).__name__} {getattr(error, 'status', '')}"

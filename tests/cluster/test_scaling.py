@@ -91,7 +91,7 @@ def test_scale_in_takes_idle_pods_and_lets_a_running_task_end(release: Release) 
     # The tasks of the older pods end while the newest still works: unasked, Kubernetes would take the newest.
     brief = release.send("tasks.faults.sleep", 60, "idle-first", count=2, queue="high_priority")
     until(lambda: len(release.started("idle-first")) == 2, SCALES_WITHIN, "a second pod comes, and both have a task")
-    long = release.send("tasks.faults.sleep", 80, "idle-first", queue="high_priority")
+    long = release.send("tasks.faults.sleep", 110, "idle-first", queue="high_priority")
     until(lambda: set(long) <= release.started("idle-first"), SCALES_WITHIN, "a third has the long task")
     busy = _pod_of(release, long[0])
     until(lambda: set(brief) <= release.ended("idle-first"), 90, "the others are idle")
@@ -100,7 +100,7 @@ def test_scale_in_takes_idle_pods_and_lets_a_running_task_end(release: Release) 
     (left,) = release.pods("worker", "orders")
     assert left["metadata"]["name"] == busy
     assert _cost(release, busy) > 0
-    release.agrees("idle-first", [*brief, *long], 120)
+    release.agrees("idle-first", [*brief, *long], 150)
     until(lambda: _cost(release, busy) == 0, 60, "the pod that has ended its task is idle again")
 
 

@@ -302,6 +302,7 @@ def test_no_process_is_forked_within_the_exchange(worker: DeletionCost, api: Api
 def test_the_thread_looks_again_and_again_less_often_where_it_fails_and_ends_with_the_worker(
     worker: DeletionCost, api: ApiServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(deletion_cost, "LOOK", 0.01)
     monkeypatch.setattr(deletion_cost, "INTERVAL", 0.05)
     monkeypatch.setattr(deletion_cost, "LONGEST", 0.4)
     worker.start()
@@ -331,7 +332,7 @@ from pathlib import Path
 from celery import Celery
 from app.runtime import Options, deletion_cost, install
 
-deletion_cost.ACCOUNT, deletion_cost.INTERVAL = Path(__file__).parent, 0.2
+deletion_cost.ACCOUNT, deletion_cost.LOOK, deletion_cost.INTERVAL = Path(__file__).parent, 0.1, 0.2
 app = Celery("costs", broker="{url}", backend="{url}", set_as_current=False)
 install(app, Options.from_environment())
 
