@@ -33,7 +33,8 @@ def slots_wanted(load: Load, arrivals: float | None, service: float | None, wait
     """
     by_law = math.inf
     if service is not None:
-        busy = load.running if arrivals is None else arrivals * service
+        # What runs for longer than the memory of arrivals would count less and less.
+        busy = load.running if arrivals is None or service >= wait else arrivals * service
         by_law = busy + load.waiting * service / wait
     # Somebody must hold what waits for its eta: without workers it would go back, be taken, go back.
     least = 1 if load.work or load.held else 0

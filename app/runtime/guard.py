@@ -73,7 +73,8 @@ class Guard:
             # The loop turns once more after the signal. The pool would drop it, and it would wait for the last task.
             self._free_slot()
             state.task_ready(request)
-            request.message.channel.qos.give_back(tag)
+            if ledger.holds(tag):
+                request.message.channel.qos.give_back(tag)
             return None
         run = self._run_of(request)
         verdict = self._judge(request, run)

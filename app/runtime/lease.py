@@ -33,7 +33,7 @@ PAUSE_INTERVAL = 3.0
 # Seconds between two additions to what the group has done: as often as KEDA looks.
 SERVED_INTERVAL = 5.0
 # How many of the messages that wait for their eta are looked after at each renewal, the soonest first.
-HELD_LIMIT = 1000
+HELD_LIMIT = 200
 
 
 @dataclass(slots=True)
@@ -211,14 +211,15 @@ class Keeper(threading.Thread):
                 self.settle()
                 if time.monotonic() >= renewal_due:
                     self.renew()
-                    self._tidy_held()
-                    # Only told to the exporter: a Redis that refuses it must not end the renewals.
-                    with suppress(ResponseError):
-                        self._register()
                     renewal_due = time.monotonic() + self.options.renewal_interval
+                    # Only told to scalers: a Redis that refuses it must not end the renewals.
+                    with suppress(ResponseError):
+                        self._tidy_held()
+                        self._register()
                 if time.monotonic() >= served_due:
-                    self._add_served()
                     served_due = time.monotonic() + SERVED_INTERVAL
+                    with suppress(ResponseError):
+                        self._add_served()
                 if time.monotonic() >= pauses_due:
                     self._read_paused()
                     pauses_due = time.monotonic() + PAUSE_INTERVAL
@@ -309,8 +310,10 @@ class Keeper(threading.Thread):
         self._client.zremrangebyscore(self._held, "-inf", time.time())
         tags = cast("list[bytes]", self._client.zrange(self._held, 0, HELD_LIMIT - 1))
         if tags:
-            messages = cast("list[bytes | None]", self._client.hmget(self._hash, tags))
-            if gone := [tag for tag, message in zip(tags, messages, strict=True) if message is None]:
+            pipe = self._client.pipeline(transaction=False)
+            for tag in tags:
+                pipe.hexists(self._hash, tag)
+            if gone := [tag for tag, there in zip(tags, pipe.execute(), strict=True) if not there]:
                 self._client.zrem(self._held, *gone)
 
     def _add_served(self) -> None:

@@ -35,6 +35,14 @@ logger = get_logger(__name__)
 OPTIONS = ("held_key",)
 
 
+def _eta(message: Any) -> float:
+    """Return when `message` is due in unix seconds, 0 for at once; what is no time is for Celery to refuse."""
+    try:
+        return limits.unix_eta(message.headers.get("eta"))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return 0.0
+
+
 class QoS(redis.QoS):
     """What one channel holds, entered in the process's ledger so that it is renewed."""
 
@@ -43,7 +51,7 @@ class QoS(redis.QoS):
         super().append(message, delivery_tag)
         arrive(message)
         ledger.hold(delivery_tag)
-        eta = limits.unix_eta(message.headers.get("eta"))
+        eta = _eta(message)
         if eta > time.time():
             # Held, and no work yet: a scaler that counted it would keep a fleet for tomorrow's tasks.
             self.channel.plain_client.zadd(self.channel.held, {delivery_tag: eta})

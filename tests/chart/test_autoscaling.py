@@ -101,7 +101,7 @@ def test_work_is_what_waits_in_each_queue_and_what_workers_have_without_what_is_
 def test_with_priorities_every_list_of_a_queue_counts() -> None:
     separators = (
         {"app": {"priorities": {"enabled": True}}},
-        {"app": {"priorities": {"enabled": True, "separator": ":p"}}},
+        {"app": {"priorities": {"enabled": True, "separator": "::"}}},
     )
     for values in separators:
         objects = render({**values, "workers": {"groups": {"email": {"autoscaling": {"engine": "keda"}}}}})

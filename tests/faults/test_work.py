@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from app.runtime.keys import Keys
 from app.runtime.options import PRIORITY_STEPS
 from tests.faults.bench import Bench, holds, wait_for
@@ -67,6 +69,18 @@ def test_a_held_message_that_vanished_is_forgotten_at_the_next_renewal(bench: Be
     # As the crash of a worker between two commands leaves it; and an eta that nobody lived to see.
     bench.server.client.zadd(KEYS.held("bench"), {"gone": 4e9, "overdue": 1})
     wait_for("only what is held counts", lambda: held(bench) == 2, within=bench.lease)
+
+
+def test_a_message_whose_eta_is_no_time_ends_no_worker(bench: Bench) -> None:
+    send_later(bench, 300, count=1)
+    broken = json.loads(bench.server.client.lpop("bench:work"))
+    broken["headers"]["eta"] = "tomorrow"
+    bench.server.client.lpush("bench:work", json.dumps(broken))
+    worker = bench.worker("a")
+    bench.send("sleep", "next", 0.1)
+    wait_for("the next one is done", lambda: bench.count("end next"), within=10)
+    assert worker.process.poll() is None
+    wait_for("the broken one is gone", bench.settled, within=5)
 
 
 def test_what_the_group_has_done_is_counted_with_its_time(bench: Bench) -> None:

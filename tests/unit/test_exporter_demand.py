@@ -47,6 +47,8 @@ def load(waiting: int = 0, running: int = 0, held: int = 0, tasks: int = 0, seco
         # Unmeasured: counting.
         (load(waiting=100, running=2), 10.0, None, 5.0, 102.0),
         (load(), 0.0, None, 5.0, 0.0),
+        # Tasks that outlast the memory of their arrival keep their slots.
+        (load(running=100), 0.05, 300.0, 10.0, 100.0),
         # What is held for its eta wants somebody to hold it.
         (load(held=50), 0.0, None, 5.0, 1.0),
         (load(held=50), 3.0, 0.2, 5.0, 1.0),
