@@ -30,7 +30,9 @@ class Seen:
 
     def __init__(self, release: Release) -> None:
         kube = release.kube
-        everywhere = kube.json("get", "pods", "--all-namespaces")["items"]
+        # An ended pod's address may be another's by now.
+        ended = ("--field-selector", "status.phase!=Succeeded,status.phase!=Failed")
+        everywhere = kube.json("get", "pods", "--all-namespaces", *ended)["items"]
         namespaces = {
             item["metadata"]["name"]: item["metadata"]["labels"] for item in kube.json("get", "namespaces")["items"]
         }
