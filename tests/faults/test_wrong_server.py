@@ -52,11 +52,16 @@ def api(release: Release) -> subprocess.Popen[bytes]:
     return release.start("api", "uvicorn", "app.main:app", "--host", "127.0.0.1", "--port", str(free_port()))
 
 
+def cluster_node() -> tuple[str, ...]:
+    """Return the options of a Redis Cluster's node; its own choice of a second port, 10000 higher, may be taken."""
+    return ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+
+
 @pytest.mark.parametrize("name", [*PROCESSES, "api"])
 def test_a_redis_cluster_is_refused(
     server: Callable[..., RedisServer], release: Callable[[str], Release], name: str
 ) -> None:
-    one = release(server("--cluster-enabled", "yes").url)
+    one = release(server(*cluster_node()).url)
     process = api(one) if name == "api" else one.start(name, *PROCESSES[name])
     assert process.wait(30) == 2, one.log(name)
     assert one.log(name).count("The broker is a Redis Cluster, which Celery can't use") == 1
@@ -66,7 +71,7 @@ def test_a_redis_cluster_is_refused(
 def test_a_redis_cluster_that_comes_up_later_is_refused_then(
     server: Callable[..., RedisServer], release: Callable[[str], Release], tmp_path: Path
 ) -> None:
-    cluster = RedisServer(tmp_path / "later", arguments=("--cluster-enabled", "yes"))
+    cluster = RedisServer(tmp_path / "later", arguments=cluster_node())
     one = release(cluster.url)
     worker, beat = one.start("worker", *WORKER), one.start("beat", *BEAT)
     for name in PROCESSES:
