@@ -57,6 +57,7 @@ class Ledger:
     owner: str = ""
     reconnecting: bool = False
     _held: dict[str, None] = field(default_factory=dict)
+    _rescued: deque[tuple[str, str]] = field(default_factory=deque)
     _awaiting: set[str] = field(default_factory=set)
     # Bounded for an outage of Redis: what is forgotten makes an average older, not wrong.
     _served: deque[float] = field(default_factory=lambda: deque(maxlen=100_000))
@@ -73,6 +74,15 @@ class Ledger:
     def holds(self, tag: str) -> bool:
         """Return whether `tag` is still this process's to run."""
         return tag in self._held
+
+    def rescue(self, key: str, text: str) -> None:
+        """Leave it to the renewal thread to put a message, popped and never noted, back on its list `key`."""
+        self._rescued.append((key, text))
+        self.wake.set()
+
+    def rescued(self) -> deque[tuple[str, str]]:
+        """Return the messages to put back; whoever has put one back takes it out."""
+        return self._rescued
 
     def await_eta(self, tag: str) -> None:
         """Note that `tag` is held until its eta."""
@@ -250,6 +260,10 @@ class Keeper(threading.Thread):
     def settle(self) -> None:
         """Take ended messages, whose acknowledgement met a broken connection, out of Redis."""
         assert self._client is not None
+        while rescued := ledger.rescued():
+            # The next in line, as it was.
+            self._client.rpush(*rescued[0])
+            rescued.popleft()
         forgiven = ledger.forgiven()
         if forgiven:
             self._client.delete(*(key for run in forgiven for key in (run.mark, run.starts)))

@@ -11,6 +11,7 @@ kombu's insides (`QoS._delivered`, `_flush`, `_quick_ack`, `restore_by_tag`, `Ch
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -48,7 +49,12 @@ class QoS(redis.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Take a message; raises redis-py's errors."""
-        super().append(message, delivery_tag)
+        try:
+            super().append(message, delivery_tag)
+        except (ConnectionError, *self.channel.connection_errors):
+            # Redis gave it away and went before that was noted: this worker alone knows of it.
+            ledger.rescue(self._list_of(message), json.dumps(message._raw))
+            raise
         arrive(message)
         ledger.hold(delivery_tag)
         eta = _eta(message)
@@ -56,6 +62,11 @@ class QoS(redis.QoS):
             # Held, and no work yet: a scaler that counted it would keep a fleet for tomorrow's tasks.
             self.channel.plain_client.zadd(self.channel.held, {delivery_tag: eta})
             ledger.await_eta(delivery_tag)
+
+    def _list_of(self, message: Any) -> str:
+        priority = self.channel._get_message_priority(message._raw, reverse=False)
+        name = self.channel._q_for_pri(message.delivery_info["routing_key"], priority)
+        return f"{self.channel.global_keyprefix}{name}"
 
     def ack(self, delivery_tag: str) -> None:
         """Take an ended message out of Redis, or have it done as soon as Redis is back."""

@@ -23,6 +23,8 @@ from app.runtime import transport
         (redis.QoS, "restore_unacked"),
         (redis.Channel, "_basic_cancel"),
         (redis.Channel, "_brpop_read"),
+        (redis.Channel, "_get_message_priority"),
+        (redis.Channel, "_q_for_pri"),
         (redis.Channel, "_create_client"),
         (redis.Transport, "_reject_inbound_message"),
         (redis.Channel, "_disconnect_pools"),
