@@ -12,7 +12,7 @@ from typing import Any
 
 from app.runtime import servers
 from app.runtime.keys import Keys
-from app.runtime.options import NO_PRIORITIES, PRIORITY_STEPS, Options
+from app.runtime.options import Options
 from app.runtime.servers import Access
 
 DEFAULT_URL, DEFAULT_PORT = "redis://localhost:6379/0", "9808"
@@ -72,11 +72,7 @@ class Settings:
         return cls(
             broker_url=_broker_url(env.get("CELERY_BROKER_URL") or _from_file(env) or DEFAULT_URL, options.access),
             access=options.access,
-            keys=Keys(
-                options.key_prefix,
-                PRIORITY_STEPS if options.priorities else NO_PRIORITIES,
-                options.priority_separator,
-            ),
+            keys=Keys(options.key_prefix, options.steps, options.priority_separator),
             groups=_groups(env.get("EXPORTER_GROUPS", "")),
             host=env.get("EXPORTER_HOST") or "0.0.0.0",
             port=_port(env.get("EXPORTER_PORT") or DEFAULT_PORT),

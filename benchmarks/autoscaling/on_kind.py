@@ -23,6 +23,7 @@ from scripts import image, toolbox
 from tests.support.cluster import Cluster, Release
 from tests.support.stack import until
 
+from .controllers import SYNC_SECONDS
 from .policies import POLICIES
 from .simulate import Milestones, Moment, Phases, milestones, replay
 from .traces import Workload
@@ -104,7 +105,7 @@ def installed(context: str, reference: str) -> Iterator[Release]:
 
 
 def watch(release: Release, began: float) -> dict[str, list[Moment]]:
-    """Return the timeline of each group until nothing more happens, or LOOK seconds are over."""
+    """Return the timeline of each group over LOOK seconds."""
     seen: dict[str, list[Moment]] = {group: [] for group in GROUPS}
     while (now := time.time() - began) < LOOK:
         pods = release.kube.items("pods", **{"app.kubernetes.io/component": "worker"})
@@ -142,7 +143,8 @@ def measure(release: Release, tasks: int, seconds: float) -> list[Measured]:
         # Nobody knows the clocks' phases: half a period.
         keda = POLICIES[policy].keda.polling / 2
         model = milestones(
-            replay([(0.0, seconds)] * tasks, POLICIES[policy], workload, LOOK, Phases(7.5, keda)).timeline, 0
+            replay([(0.0, seconds)] * tasks, POLICIES[policy], workload, LOOK, Phases(SYNC_SECONDS / 2, keda)).timeline,
+            0,
         )
         found.append(
             Measured(

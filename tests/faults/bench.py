@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from scripts import redis_server
 from scripts.ports import free_port
 from scripts.stack.processes import WORKER_FLAGS
+from tests.support import stack
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL = 0.1
@@ -38,10 +39,7 @@ def wait_for(what: str, condition: Callable[[], object], within: float) -> float
 
 def holds(what: str, condition: Callable[[], object], seconds: float) -> None:
     """Watch that `condition` stays true for `seconds`; fail with `what` as soon as it isn't."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        assert condition(), f"no longer true: {what}"
-        time.sleep(POLL)
+    stack.holds(condition, seconds, what)
 
 
 class Server:
