@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.cluster import cache
@@ -32,10 +32,13 @@ class Program:
     tags: str = ""
     # Values for variables of the program, by their full names.
     variables: tuple[tuple[str, str], ...] = ()
+    # Files that the module lacks, as path and text: what a front end's own build would have put there.
+    # Not in the representation, so that a program without them keeps its key.
+    additions: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def key(self) -> str:
-        return cache.digest(self, platform.machine())
+        return cache.digest(self, platform.machine(), *self.additions)
 
     def build(self) -> Path:
         """Return the path of the program, built now if the cache has none. Raises Refused with a way out."""
@@ -43,12 +46,24 @@ class Program:
 
     def _build(self, folder: Path) -> None:
         with step(f"Building {self.name} {self.version} from {self.module}"):
-            source = fetch(self.module, self.version)
+            source = self._completed(fetch(self.module, self.version), folder)
             flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in self.variables)])
             options = ["-trimpath", "-ldflags", flags, "-tags", self.tags, "-o", str(folder / self.name)]
             command = [go(), "build", *options, *_module_file(source, self.version, folder), self.package]
             environment = _environment() | {"CGO_ENABLED": "0", "GOWORK": "off"}
             run(command, cwd=source, env=environment, hint="see Go's words above; is the Go module proxy reachable?")
+        shutil.rmtree(folder / "source", ignore_errors=True)
+
+    def _completed(self, module: Path, folder: Path) -> Path:
+        """Return the module's folder, or a copy in `folder` with what it lacks: Go's own cache is not written to."""
+        if not self.additions:
+            return module
+        copy(module, folder / "source")
+        for name, text in self.additions:
+            path = folder / "source" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return folder / "source"
 
 
 def fetch(module: str, version: str) -> Path:

@@ -42,6 +42,13 @@ def _prometheus(name: str) -> Program:
     return Program(name, "github.com/prometheus/prometheus", module_version, f"./cmd/{name}", tags, variables)
 
 
+def _of_image(name: str, module: str, image: str, package: str, *additions: tuple[str, str]) -> Program:
+    """Return the program that an image is released with, at the version in the image's tag."""
+    version = pinned(image).rpartition(":v")[2]
+    variables = (("github.com/prometheus/common/version.Version", version),)
+    return Program(name, module, version, package, variables=variables, additions=additions)
+
+
 PROGRAMS = {
     program.name: program
     for program in (
@@ -80,5 +87,14 @@ PROGRAMS = {
         Program("kubeconform", "github.com/yannh/kubeconform", pinned("KUBECONFORM_VERSION"), "./cmd/kubeconform"),
         _prometheus("prometheus"),
         _prometheus("promtool"),
+        _of_image(
+            "alertmanager",
+            "github.com/prometheus/alertmanager",
+            "ALERTMANAGER_IMAGE",
+            "./cmd/alertmanager",
+            # Its pages are built with npm and are no part of the module; its API is.
+            ("ui/app/dist/index.html", "<p>Built without pages: ask the API.</p>\n"),
+        ),
+        _of_image("kube-state-metrics", "k8s.io/kube-state-metrics/v2", "KUBE_STATE_METRICS_IMAGE", "."),
     )
 }

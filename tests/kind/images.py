@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scripts.cluster import cache, names
@@ -28,12 +28,34 @@ def _root(root: Root) -> Image:
 
 
 def _program(name: str, *changes: str) -> Image:
-    key = cache.digest(PROGRAMS[name].key, changes)
+    return _programs({f"/{name}": name}, *changes)
+
+
+def _programs(paths: Mapping[str, str], *changes: str) -> Image:
+    """Return the image that holds some programs, named by their paths in it."""
+    key = cache.digest([(path, PROGRAMS[name].key) for path, name in paths.items()], changes)
 
     def build(image: str) -> None:
-        docker.import_files(image, {f"/{name}": PROGRAMS[name].build()}, key, changes)
+        docker.import_files(image, {path: PROGRAMS[name].build() for path, name in paths.items()}, key, changes)
 
     return Image(key, build)
+
+
+def _monitoring() -> dict[str, Image]:
+    nobody = "USER 65534:65534"
+    return {
+        pinned("PROMETHEUS_IMAGE"): _programs(
+            {"/bin/prometheus": "prometheus", "/bin/promtool": "promtool"},
+            *("ENV PATH=/bin", 'ENTRYPOINT ["/bin/prometheus"]', "WORKDIR /prometheus", nobody),
+        ),
+        pinned("ALERTMANAGER_IMAGE"): _programs(
+            {"/bin/alertmanager": "alertmanager"},
+            *("ENV PATH=/bin", 'ENTRYPOINT ["/bin/alertmanager"]', "WORKDIR /alertmanager", nobody),
+        ),
+        pinned("KUBE_STATE_METRICS_IMAGE"): _program(
+            "kube-state-metrics", 'ENTRYPOINT ["/kube-state-metrics"]', nobody
+        ),
+    }
 
 
 def _addons() -> dict[str, Image]:
@@ -61,6 +83,7 @@ def images() -> dict[str, Image]:
     return {
         names.NODE: _node(),
         **_addons(),
+        **_monitoring(),
         pinned("PYTHON_IMAGE"): _root(PYTHON),
         pinned("REDIS_IMAGE"): _root(REDIS),
         pinned("VALKEY_IMAGE"): _root(VALKEY),
