@@ -44,8 +44,8 @@ into a kustomization of your own that lists this folder under `resources` and yo
 `helm template` with a values file, or Helm itself.
 
 `kubectl apply -k k8s/monitoring` installs `helm/monitoring` beside it, with its default values. Grafana waits for its
-login, a Secret `grafana-login` with the keys `admin-user` and `admin-password`. There is something to show once pods have
-pages, and the annotations by which Prometheus finds them: `metrics`, `exporter` and `monitoring` in the values of
+login, a Secret `grafana-login` with the keys `admin-user` and `admin-password`. There is something to show once pods
+have pages, and the annotations by which Prometheus finds them: `metrics`, `exporter` and `monitoring` in the values of
 `helm/celery`.
 """
 
