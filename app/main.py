@@ -22,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from app import __version__
+from app.api import tracing as api_tracing
 from app.api.middleware import AccessLog, BodyLimit, Overloaded, Slots, bearer
 from app.api.models import Accepted, AcceptedOrder, Cancelled, Mail, NewOrder, Problem, TaskState
 from app.api.tasks import Finished, Tasks, UnknownTask
@@ -29,7 +30,7 @@ from app.celery_app import app as celery_app
 from app.client import UNAVAILABLE, access, fail_fast, redis_client
 from app.config import Settings, settings
 from app.records import Busy, OtherBody, Records
-from app.runtime import logs
+from app.runtime import logs, tracing
 from app.runtime.clients import pooled
 from app.runtime.servers import examine
 from app.store import Store
@@ -85,11 +86,13 @@ def create(settings: Settings, celery: Celery) -> FastAPI:
         logging.getLogger("uvicorn.access").disabled = True
         await run_in_threadpool(_examine_server, celery)
         yield
+        await run_in_threadpool(tracing.end)
 
     api = FastAPI(title="Shop", version=__version__, lifespan=lifespan, redirect_slashes=False)
     api.add_middleware(BodyLimit, limit=settings.api_max_body)
     api.add_middleware(AccessLog)
     _add_handlers(api)
+    api_tracing.install(api, celery)
 
     uses_redis = [Depends(Slots(SLOTS, PATIENCE))]
     writes = [Depends(bearer(settings.api_token)), *uses_redis]
