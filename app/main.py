@@ -22,10 +22,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from app import __version__
-from app.api import tracing as api_tracing
 from app.api.middleware import AccessLog, BodyLimit, Overloaded, Slots, bearer
 from app.api.models import Accepted, AcceptedOrder, Cancelled, Mail, NewOrder, Problem, TaskState
 from app.api.tasks import Finished, Tasks, UnknownTask
+from app.api.tracing import telemetry
 from app.celery_app import app as celery_app
 from app.client import UNAVAILABLE, access, fail_fast, redis_client
 from app.config import Settings, settings
@@ -88,11 +88,11 @@ def create(settings: Settings, celery: Celery) -> FastAPI:
         yield
         await run_in_threadpool(tracing.end)
 
-    api = FastAPI(title="Shop", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    traced = telemetry(celery)
+    api = FastAPI(title="Shop", version=__version__, lifespan=lifespan, redirect_slashes=False, **traced)
     api.add_middleware(BodyLimit, limit=settings.api_max_body)
     api.add_middleware(AccessLog)
     _add_handlers(api)
-    api_tracing.install(api, celery)
 
     uses_redis = [Depends(Slots(SLOTS, PATIENCE))]
     writes = [Depends(bearer(settings.api_token)), *uses_redis]

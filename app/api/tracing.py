@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
-from fastapi import FastAPI
 
 from app.runtime import tracing
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from opentelemetry.sdk.trace import TracerProvider
 
 SERVICE = "api"
-# Attributes that hold the query, which may hold a mail, or a secret somebody put there.
-WITH_QUERY = ("http.url", "http.target", "url.full", "url.query")
-PROBES = "/healthz$,/readyz$"
+PROBES = ("/healthz", "/readyz")
 
 
-def install(api: FastAPI, celery: Celery) -> None:
-    """Trace the requests of `api` and what it publishes through `celery`; to be called before it serves."""
+def telemetry(celery: Celery) -> dict[str, Any]:
+    """Return what FastAPI is to be made with, so that its requests are traced with what `celery` publishes."""
     provider = tracing.begin(celery, SERVICE)
     if provider is None:
-        return
-    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-
-    FastAPIInstrumentor.instrument_app(
-        api,
-        tracer_provider=provider,
-        server_request_hook=_forget_query,
-        excluded_urls=None if os.environ.get("OTEL_PYTHON_FASTAPI_EXCLUDED_URLS") else PROBES,
-        exclude_spans=["receive", "send"],
-    )
+        return {}
+    _forget_queries(provider)
+    # Spans of each dependency and of the JSON's writing are many, and say little.
+    only_spans = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+    return {"telemetry": {"tracer_provider": provider, "exclude": _is_probe, **only_spans}}
 
 
-def _forget_query(span: Span, scope: dict[str, Any]) -> None:
-    attributes = getattr(span, "attributes", None) or {}
-    for name in WITH_QUERY:
-        if name in attributes:
-            text = str(attributes[name])
-            span.set_attribute(name, "" if name == "url.query" else text.partition("?")[0])
+def _is_probe(scope: MutableMapping[str, Any]) -> bool:
+    return scope.get("path") in PROBES
+
+
+def _forget_queries(provider: TracerProvider) -> None:
+    from opentelemetry.sdk.trace import Span, SpanProcessor
+
+    class Forgetting(SpanProcessor):
+        """Takes the query out: it may hold a mail, or a secret somebody put there."""
+
+        def on_start(self, span: Span, parent_context: Any = None) -> None:
+            if "url.query" in (span.attributes or {}):
+                span.set_attribute("url.query", "REDACTED")
+
+    provider.add_span_processor(Forgetting())
