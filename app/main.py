@@ -30,7 +30,7 @@ from app.celery_app import app as celery_app
 from app.client import UNAVAILABLE, access, fail_fast, redis_client
 from app.config import Settings, settings
 from app.records import Busy, OtherBody, Records
-from app.runtime import logs, tracing
+from app.runtime import logs, metrics, tracing
 from app.runtime.clients import pooled
 from app.runtime.servers import examine
 from app.store import Store
@@ -85,6 +85,7 @@ def create(settings: Settings, celery: Celery) -> FastAPI:
         # It logs the query; AccessLog takes its place.
         logging.getLogger("uvicorn.access").disabled = True
         await run_in_threadpool(_examine_server, celery)
+        metrics.serve_producer(celery, celery.conf.runtime)
         yield
         await run_in_threadpool(tracing.end)
 

@@ -136,7 +136,7 @@ def begin(app: Celery, service: str) -> TracerProvider | None:
     # For the spans that tasks make themselves.
     trace.set_tracer_provider(provider)
     instrumentor.instrument(tracer_provider=provider)
-    app.amqp.send_task_message = _ending_failed(app, app.amqp.send_task_message)
+    app.amqp.send_task_message = _ending_failed(app.amqp.send_task_message)
     _state.provider, _state.pid = provider, os.getpid()
     return provider
 
@@ -167,7 +167,7 @@ def carried(traceparent: object) -> str | None:
     return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else None
 
 
-def _ending_failed(app: Celery, send: Callable[..., Any]) -> Callable[..., Any]:
+def _ending_failed(send: Callable[..., Any]) -> Callable[..., Any]:
     # The instrumentation ends a publish's span when it is done. One that failed would stay open and current: all that
     # the process does from then on would be its child.
     from opentelemetry.instrumentation.celery import utils
@@ -177,7 +177,8 @@ def _ending_failed(app: Celery, send: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return send(producer, name, message, **options)
         except Exception:
-            task, task_id = app.tasks.get(name), str((message.headers or {}).get("id"))
+            # In a thread of a server that is the task of another application, Celery's default.
+            task, task_id = utils.retrieve_task_from_sender({"sender": name}), str((message.headers or {}).get("id"))
             if (context := utils.retrieve_context(task, task_id, is_publish=True)) is not None:
                 utils.detach_context(task, task_id, is_publish=True)
                 context[1].__exit__(*sys.exc_info())
