@@ -73,7 +73,7 @@ def _start(
     from scripts.stack import processes, prometheus, readiness, supervision, work
 
     described = processes.describe(place, os.environ)
-    prometheus.write(place.folder / "prometheus", processes.prometheus_configuration(described))
+    prometheus.write_all(place.folder / "prometheus", described)
     if "prometheus" not in (process.name for process in described):
         say(prometheus.MISSING)
     supervisor = supervision.Supervisor(place)

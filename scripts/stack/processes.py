@@ -138,11 +138,6 @@ def describe(place: Place, environment: Mapping[str, str]) -> list[Process]:
     return [*described, *_prometheus(place, described)]
 
 
-def prometheus_configuration(described: list[Process]) -> str:
-    """Return the configuration of the stack's Prometheus: it reads the pages of `described`."""
-    return prometheus.configuration(prometheus.pages(described), prometheus.INTERVAL, prometheus.RULES.glob("*.yaml"))
-
-
 def _prometheus(place: Place, described: list[Process]) -> list[Process]:
     program = prometheus.program()
     if program is None:
@@ -152,7 +147,7 @@ def _prometheus(place: Place, described: list[Process]) -> list[Process]:
             "prometheus",
             prometheus.command(program, place.folder / "prometheus", place.ports["prometheus"]),
             Ready("http", f"{place.url('prometheus')}/-/ready"),
-            {"CONFIGURATION": prometheus.digest(prometheus_configuration(described))},
+            {"CONFIGURATION": prometheus.digest(described)},
             ("prometheus",),
         )
     ]

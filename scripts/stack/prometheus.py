@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from scripts import toolbox
 from scripts.stack.place import ROOT, write_secret
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 # The labels of a page, by its port on the loopback.
 Pages = Mapping[int, Mapping[str, str]]
 RULES = ROOT / "helm" / "celery" / "files" / "rules"
+# What tells numbers here, in the words of the rules: an alert that nobody tells of Kubernetes would ring for ever.
+SOURCES = {"exporter", "workers", "beat"}
 NAMESPACE, INSTANCE = "stack", "celery"
 INTERVAL, RETENTION = "5s", "2d"
 MISSING = (
@@ -45,6 +49,13 @@ def pages(processes: Iterable[Process]) -> dict[int, dict[str, str]]:
     }
 
 
+def rules() -> dict[str, Any]:
+    """Return the groups of the chart's rules that read nothing but SOURCES; a group's name ends in what it reads."""
+    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(RULES.glob("*.yaml"))]
+    groups = [group for file in files for group in file["groups"]]
+    return {"groups": [one for one in groups if set(one["name"].rpartition(".")[2].split("+")) <= SOURCES]}
+
+
 def configuration(pages: Pages, interval: str, rules: Iterable[Path]) -> str:
     """Return the text of a configuration that reads `pages`, and looks at `rules`, every `interval`."""
     targets = [{"targets": [f"127.0.0.1:{port}"], "labels": dict(labels)} for port, labels in pages.items()]
@@ -67,11 +78,17 @@ def command(program: Path, folder: Path, port: int) -> tuple[str, ...]:
 
 
 def write(folder: Path, text: str) -> None:
-    """Write the configuration to where `command` reads it."""
+    """Write a configuration to where `command` reads it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_secret(folder / "prometheus.yml", text)
 
 
-def digest(text: str) -> str:
-    """Return a short name for a configuration: another one is read by another process only."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def write_all(folder: Path, processes: Iterable[Process]) -> None:
+    """Write the configuration of the stack's Prometheus, which reads the pages of `processes`, and its rules."""
+    write(folder, configuration(pages(processes), INTERVAL, [folder / "rules.yml"]))
+    write_secret(folder / "rules.yml", json.dumps(rules()))
+
+
+def digest(processes: Iterable[Process]) -> str:
+    """Return a short name for all that `write_all` writes: another one is read by another process only."""
+    return hashlib.sha256(json.dumps([pages(processes), INTERVAL, rules()]).encode()).hexdigest()[:16]

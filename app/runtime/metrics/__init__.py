@@ -1,4 +1,4 @@
-"""Worker, beat and API -> Prometheus: what happens to tasks, counted where it is known, on a page of the process itself.
+"""Worker, beat, API -> Prometheus: what happens to tasks, counted where it is known, on a page of the process itself.
 
 Everything about a message is known in the worker's main process, which gets it, hands it to the pool and hears how it
 ended; so it is counted there, in plain memory, whatever becomes of pool processes. One fact is known in a pool process

@@ -29,8 +29,8 @@ ports:
 {{- end -}}
 
 {{/*
-celery.metricsIngress: lets Prometheus read the page on the port named metrics, and nobody else anything;
-celery.metricsPeers: the same for a policy with other rules. Without a peer there is no rule, which would let everybody in.
+celery.metricsIngress, celery.metricsPeers: lets Prometheus read the page on the port named metrics, and nobody else
+anything; the second is for a policy that has other rules. Without a peer there is no rule, which would let everybody in.
 Params: the root context.
 */}}
 {{- define "celery.metricsPeers" -}}
