@@ -111,8 +111,9 @@ alerts-test: venv ## Play the alerts' cases, and break each rule in turn (about 
 	@$(PYTHON) -m scripts.toolbox promtool >/dev/null
 	$(PYTEST) tests/alerts -n 2
 
-test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
+test-stack: venv ## A whole stack on free ports, beside your own (3 min; builds Prometheus where there is none)
 	@scripts/tools.sh curl:curl ps:procps ss:iproute2
+	@$(PYTHON) -m scripts.toolbox prometheus >/dev/null
 	$(PYTEST) tests/stack
 
 test-faults: venv ## Kill, hang and starve the real processes (about 8 min)
