@@ -45,6 +45,7 @@ WATCHED: dict[str, Any] = {
             "report": {"queues": ["report"], "autoscaling": ZERO},
         }
     },
+    "api": {"enabled": True, "replicas": 1},
     "exporter": {"enabled": True},
     "metrics": {"enabled": True},
     "monitoring": {"annotations": True, "rules": {"enabled": True}},
@@ -105,7 +106,7 @@ def monitored(
 
 def test_prometheus_reads_the_page_of_every_pod_that_has_one_and_of_kubernetes_and_keda(monitored: Monitored) -> None:
     def missing() -> set[str]:
-        pods = [pod for part in ("worker", "beat", "exporter") for pod in monitored.release.pods(part)]
+        pods = [pod for part in ("worker", "beat", "exporter", "api") for pod in monitored.release.pods(part)]
         wanted = {pod["metadata"]["name"] for pod in pods} | {"kube-state-metrics", "monitoring"}
         found = monitored.targets()
         keda = {name for name in found if name.startswith("keda-operator-")}
