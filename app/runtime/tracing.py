@@ -38,7 +38,7 @@ MODULES = (
 # Seconds that the end of a process waits for a collector.
 FLUSH = 3.0
 # Milliseconds between two exports unless OTEL_BSP_SCHEDULE_DELAY says otherwise. What a killed pool process had not
-# sent is lost, and a soft shutdown kills them: OpenTelemetry's 5 s would be more.
+# sent is lost: with OpenTelemetry's own 5 s that is more.
 DELAY = 1000
 # Pools whose tasks run in the main process, and which send no worker_process_init.
 ONE_PROCESS = ("thread", "gevent", "eventlet")
