@@ -158,7 +158,7 @@ fmt: venv ## Format and fix what can be fixed
 	$(PYTHON) -m ruff format .
 
 lock: venv ## Compile requirements/*.in into *.txt with hashes (UPGRADE=1 takes the newest versions)
-	@for name in app dev; do \
+	@for name in app dev sandbox; do \
 	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    $(if $(UPGRADE),--upgrade) requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
