@@ -28,6 +28,8 @@ SANDBOX = image.Source(
     *("celery-on-kubernetes-sandbox", image.APP.version, ROOT, "docker/sandbox.Dockerfile"),
     ("scripts/sandbox.py", "requirements/sandbox.txt"),
 )
+# Of what is not built here, by service, its name in versions.env.
+_PINS = {"broker": "REDIS_IMAGE", "prometheus": "PROMETHEUS_IMAGE", "grafana": "GRAFANA_IMAGE"}
 Say = Callable[[str], None]
 
 
@@ -38,15 +40,15 @@ def up(place: Place, options: argparse.Namespace) -> int:
     find()
     before = {each.id for each in containers.containers(place) if each.health in containers.RUNNING}
     fresh = not containers.containers(place)
-    made = place.prepare(in_use=not fresh)
-    # Compose reads the file at once, and the images take their time: a port that is taken is said before.
-    place.remember({"APP_IMAGE": "?", "SANDBOX_IMAGE": "?"} if fresh else _images())
     services = Compose(place, chosen).services()
-    wanted = scale(options.scale, {name: 0 for name in services if name.startswith("worker-")})
+    wanted = scale(options.scale, {name for name in services if name.startswith("worker-")})
     ports.refuse_taken(place, set(services))
-    place.remember(_images())
-    for name in sorted({pinned(_pin(service)) for service in services if _pin(service)}):
-        image.ensure(name)
+    # The images last, since they take their time; before anything is made, since one may not be had.
+    for pin in sorted({_PINS[service] for service in services if service in _PINS}):
+        image.ensure(pinned(pin))
+    images = {"APP_IMAGE": image.have(), "SANDBOX_IMAGE": image.have(SANDBOX)}
+    made = place.prepare(in_use=not fresh)
+    place.remember(images)
     if made:
         say(f"Made the secrets {', '.join(made)} in {place.folder / 'secrets'}")
     began = time.monotonic()
@@ -91,9 +93,12 @@ def _start(
             first = seconds if first is None else first
             done.append(line)
             say(f"  {seconds:5.1f} s  {line}")
-    tell = (lambda name, s: say(f"  healthy  {name}")) if changed else (lambda _, __: None)
-    there = {each.service for each in now}
-    containers.wait(place, there, HEALTHY_WITHIN, tell)
+
+    def tell(name: str, _: float) -> None:
+        if name in changed:
+            say(f"  healthy  {name}")
+
+    containers.wait(place, {each.service for each in now}, HEALTHY_WITHIN, tell)
     return changed, done, first
 
 
@@ -103,15 +108,6 @@ def _end_others(place: Place, compose: Compose) -> None:
     others = {each.service for each in containers.containers(place)} - wanted
     if others:
         Compose(place, "*")("rm", "--stop", "--force", *sorted(others))
-
-
-def _images() -> dict[str, str]:
-    return {"APP_IMAGE": image.have(), "SANDBOX_IMAGE": image.have(SANDBOX)}
-
-
-def _pin(service: str) -> str:
-    """Return the name in versions.env of a service's image, empty for those built here."""
-    return {"broker": "REDIS_IMAGE", "prometheus": "PROMETHEUS_IMAGE", "grafana": "GRAFANA_IMAGE"}.get(service, "")
 
 
 def _prove(place: Place, say: Say) -> list[str]:
@@ -132,26 +128,23 @@ def smoke(place: Place, options: argparse.Namespace) -> int:
         raise Refused("The stack is not up: make compose-up starts it.")
     say: Say = (lambda _: None) if options.json else print
     checks = _prove(place, say)
-    checks += [f"the login of Flower: {_refuses_strangers(place)}"]
-    if "exporter" in there:
-        checks += [f"exporter: {_page(place)}"]
-    if "prometheus" in there:
-        checks += [f"prometheus: {_targets(place)}"]
-    for line in checks[-3:] if not options.json else []:
-        if ": " in line and not line.startswith(("ok", "All")):
-            print(f"  ok    {line}")
+    asked = {"flower": _login, "exporter": _page, "prometheus": _targets}
+    for service, ask in asked.items():
+        if service in there:
+            checks.append(f"ok    {service}: {ask(place)}")
+            say(f"  {checks[-1]}")
     if options.json:
         print(json.dumps({"passed": True, "checks": checks}))
     return 0
 
 
-def _refuses_strangers(place: Place) -> str:
+def _login(place: Place) -> str:
     address = f"{place.url('flower')}/workers?json=1"
     stranger = httpx.get(address, timeout=10, trust_env=False).status_code
     owner = httpx.get(address, auth=("flower", place.read("flower-password")), timeout=30, trust_env=False).status_code
     if (stranger, owner) != (401, 200):
         raise Refused(f"Flower answers {stranger} without the login and {owner} with it: 401 and 200 are right.")
-    return "asked for and taken"
+    return "nobody gets in without the login"
 
 
 def _page(place: Place) -> str:
@@ -183,9 +176,6 @@ def down(place: Place, options: argparse.Namespace) -> int:
         _forget(place, options.purge)
         print(json.dumps({"ended": False, "left": []}) if options.json else "Nothing is up.")
         return 0
-    if not place.variables.exists():
-        place.prepare(in_use=False)
-        place.remember({"APP_IMAGE": "?", "SANDBOX_IMAGE": "?"})
     patience = ("--timeout", "3") if options.now else ()
     volumes = ("--volumes",) if options.purge else ()
     with step("Ending the containers, each worker after its running tasks (at once: make compose-down NOW=1)"):
@@ -206,8 +196,9 @@ def down(place: Place, options: argparse.Namespace) -> int:
 def _forget(place: Place, purge: bool) -> None:
     # Only what this program made: the folder may be anybody's.
     if purge:
-        shutil.rmtree(place.folder / "secrets", ignore_errors=True)
-        for path in (place.variables, place.folder / "users.acl"):
+        for name in ("secrets", "rules"):
+            shutil.rmtree(place.folder / name, ignore_errors=True)
+        for path in (place.file, place.folder / "users.acl"):
             path.unlink(missing_ok=True)
 
 

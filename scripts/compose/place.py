@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from scripts.refused import Refused
 from scripts.versions import ROOT
 
 FILE = ROOT / "docker" / "compose.yaml"
-ACL = ROOT / "helm" / "celery" / "files" / "users.acl"
+CHART_FILES = ROOT / "helm" / "celery" / "files"
 # Before every key of the broker; docker/compose.yaml says it, too.
 PREFIX = "compose:celery:"
 PROFILES = ("light", "monitoring", "full")
@@ -33,7 +36,15 @@ PASSWORDS = (
 URLS = {"broker-url": ("app", 0), "result-backend": ("app", 1), "store-url": ("app", 2), "scaler-url": ("scaler", 0)}
 PASSWORD_OF = {"app": "broker-password", "scaler": "scaler-password"}
 SANDBOX_MAIL = "smtp://sandbox:1025"
-SECRETS = (*PASSWORDS, *URLS, "smtp-url")
+# What has numbers here, of all that the chart's rules read (helm/celery/files/rules/README.md).
+SOURCES = {"exporter", "workers", "beat"}
+# What containers are given of files, by their service: Docker looks at their names only, and not at what is in them.
+MOUNTED = {
+    "broker": ("broker.conf", "../helm/celery/files/broker-start.sh", "../helm/celery/files/users.acl"),
+    "flower": ("flowerconfig.py",),
+    "prometheus": ("prometheus.yaml", "../helm/celery/files/rules"),
+    "grafana": ("../grafana/provisioning",),
+}
 
 
 @dataclass(frozen=True)
@@ -78,29 +89,37 @@ class Place:
         `in_use`: containers of the stack are there. Then a secret that is gone can't be made again, since they keep
         the old one; Refused is raised.
         """
-        missing = [name for name in SECRETS if not self.secret(name).exists()]
+        missing = [name for name in (*PASSWORDS, "smtp-url") if not self.secret(name).exists()]
         if missing and in_use:
             raise Refused(f"The secret {self.secret(missing[0])} is gone and containers use it: {_WAY_OUT}.")
-        for folder in (self.folder, self.folder / "secrets"):
+        for folder in (self.folder, self.folder / "secrets", self.folder / "rules"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder.chmod(0o700)
-        made = [name for name in missing if name not in URLS]
-        for name in made:
+        # Not the rules' folder: it is mounted as a whole.
+        (self.folder / "rules").chmod(0o755)
+        for name in missing:
             _write(self.secret(name), SANDBOX_MAIL if name == "smtp-url" else secrets.token_urlsafe(24))
         for name, (user, database) in URLS.items():
             _write(self.secret(name), f"redis://{user}:{self.read(PASSWORD_OF[user])}@broker:6379/{database}")
-        _write(self.folder / "users.acl", ACL.read_text(encoding="utf-8").replace("${PREFIX}", PREFIX))
-        return made
+        _write(self.folder / "users.acl", users())
+        for name, text in rules().items():
+            _write(self.folder / "rules" / name, text)
+        return missing
 
-    def remember(self, images: Mapping[str, str]) -> Path:
-        """Write the file that tells Compose, and the next command, about this stack; return its path."""
-        told = {**images, "COMPOSE_DIR": str(self.folder), "COMPOSE_PROJECT_NAME": self.project}
+    def variables(self, images: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return what Compose must be told about this stack; without `images` those of the last start."""
+        nothing = {"APP_IMAGE": "none", "SANDBOX_IMAGE": "none"}
+        known = {name: value for name, value in _remembered(self.folder).items() if name in nothing}
+        told = nothing | known | dict(images or {})
+        told |= {"COMPOSE_DIR": str(self.folder), "COMPOSE_PROJECT_NAME": self.project}
         told |= {PORTS[service][0]: str(port) for service, port in self.ports.items()}
-        _write(self.variables, "".join(f"{name}={value}\n" for name, value in told.items()))
-        return self.variables
+        return told | {f"FILES_OF_{service.upper()}": _digest(names) for service, names in MOUNTED.items()}
+
+    def remember(self, images: Mapping[str, str]) -> None:
+        """Write the variables where the next command finds them, and a person for `docker compose --env-file`."""
+        _write(self.file, "".join(f"{name}={value}\n" for name, value in self.variables(images).items()))
 
     @property
-    def variables(self) -> Path:
+    def file(self) -> Path:
         return self.folder / "env"
 
     def addresses(self, services: set[str]) -> dict[str, str]:
@@ -113,8 +132,31 @@ class Place:
 _WAY_OUT = "put it back, or end the stack with make compose-down and start it again"
 
 
+def users() -> str:
+    """Return the broker's users as the chart writes them, for this stack's prefix."""
+    return (CHART_FILES / "users.acl").read_text(encoding="utf-8").replace("${PREFIX}", PREFIX)
+
+
+def rules() -> dict[str, str]:
+    """Return the chart's rules by file: the groups whose numbers there are. The others would ring for their absence."""
+    found = {}
+    for path in sorted((CHART_FILES / "rules").glob("*.yaml")):
+        groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        kept = [group for group in groups if set(group["name"].rpartition(".")[2].split("+")) <= SOURCES]
+        found[path.name] = yaml.safe_dump({"groups": kept}, sort_keys=False, width=120)
+    return found
+
+
+def _digest(names: tuple[str, ...]) -> str:
+    content = hashlib.sha256()
+    for path in (FILE.parent / name for name in names):
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            content.update(file.read_bytes() if file.is_file() else b"")
+    return content.hexdigest()[:12]
+
+
 def _write(path: Path, text: str) -> None:
-    """Write what nobody outside of its folder can read, and every user of a container can; the same text changes nothing."""
+    """Write what every user of a container can read, in a folder that nobody else enters; the same text changes nothing."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     draft = path.with_suffix(".new")
@@ -143,11 +185,13 @@ def _port(said: Mapping[str, str], variable: str, default: int) -> int:
 def profile(text: str) -> str:
     """Return a profile's name, `monitoring` for none. Raises Refused for another."""
     if text and text not in PROFILES:
-        raise Refused(f"There is no profile {text!r}: write PROFILE={', PROFILE='.join(PROFILES[:-1])} or PROFILE=full.", 2)
+        raise Refused(
+            f"There is no profile {text!r}: write PROFILE={', PROFILE='.join(PROFILES[:-1])} or PROFILE=full.", 2
+        )
     return text or "monitoring"
 
 
-def scale(text: str, services: Mapping[str, int]) -> dict[str, int]:
+def scale(text: str, services: set[str]) -> dict[str, int]:
     """Return how many containers each service shall have by `worker-email=3 ...`, for services that may have several.
 
     Raises Refused for anything else.
@@ -161,5 +205,3 @@ def scale(text: str, services: Mapping[str, int]) -> dict[str, int]:
             raise Refused(f"SCALE is {word!r}: write a whole number from 0 to 100, as in {name}=3.", 2)
         found[name] = int(count)
     return found
-
-

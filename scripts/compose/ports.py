@@ -21,9 +21,8 @@ def refuse_taken(place: Place, services: set[str]) -> None:
             continue
         who = " and ".join(f"container {name}" for name in held.get(port, {})) or "another process"
         free = port + 10 if port < 65000 else port - 10
-        sentences.append(
-            f"Port {port} for {service} is taken by {who}: end that, or choose another: make compose-up {variable}={free}"
-        )
+        way_out = f"end that, or choose another: make compose-up {variable}={free}"
+        sentences.append(f"Port {port} for {service} is taken by {who}: {way_out}")
     if sentences:
         raise Refused("\n".join(sentences))
 

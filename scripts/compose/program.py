@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ def find() -> tuple[str, ...]:
     """
     image.use_engine()
     check_engine(_asked("docker", "version", "--format", "{{.Server.Version}}"))
-    candidates = (("docker", "compose"), (str(Path(sys.executable).with_name("docker-compose")),))
+    candidates: tuple[tuple[str, ...], ...] = (
+        ("docker", "compose"),
+        (str(Path(sys.executable).with_name("docker-compose")),),
+    )
     found = {command: _version(_asked(*command, "version", "--short")) for command in candidates}
     return choose(found)
 
@@ -56,14 +59,13 @@ def choose(found: dict[tuple[str, ...], tuple[int, ...]]) -> tuple[str, ...]:
 
 
 class Compose:
-    """Docker Compose for one stack."""
+    """Docker Compose for one stack; `images` are those that differ from the last start's."""
 
-    def __init__(self, place: Place, *profiles: str) -> None:
-        self.place = place
+    def __init__(self, place: Place, *profiles: str, images: Mapping[str, str] | None = None) -> None:
+        self.variables = place.variables(images)
         chosen = [word for name in profiles for word in ("--profile", name)]
-        files = ["--env-file", str(ROOT / "versions.env"), "--env-file", str(place.variables)]
-        named = ["--project-name", place.project, "--file", str(FILE)]
-        self.command = [*find(), "--ansi", "never", "--progress", "quiet", *files, *named, *chosen]
+        named = ["--env-file", str(ROOT / "versions.env"), "--project-name", place.project, "--file", str(FILE)]
+        self.command = [*find(), "--ansi", "never", "--progress", "quiet", *named, *chosen]
 
     def __call__(self, *arguments: str, hint: str = "see Compose's words above") -> str:
         """Run a command of Compose and return what it prints. Raises Refused with `hint`."""
@@ -75,10 +77,9 @@ class Compose:
         return done.returncode
 
     def environment(self) -> dict[str, str]:
-        # COMPOSE_FILE and the like would name another stack; what is said for this one stands in its file.
-        ours = {line.split("=", 1)[0] for line in self.place.variables.read_text(encoding="utf-8").splitlines()}
-        own = {name for name in os.environ if name.startswith("COMPOSE_")}
-        return {name: value for name, value in os.environ.items() if name not in ours | own}
+        # COMPOSE_FILE, COMPOSE_PROFILES and the like would name another stack.
+        others = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
+        return others | self.variables
 
     def services(self) -> dict[str, dict[str, Any]]:
         """Return the services of the profiles, as Compose understands them. Raises Refused."""
