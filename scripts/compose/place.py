@@ -36,6 +36,7 @@ PASSWORDS = (
 URLS = {"broker-url": ("app", 0), "result-backend": ("app", 1), "store-url": ("app", 2), "scaler-url": ("scaler", 0)}
 PASSWORD_OF = {"app": "broker-password", "scaler": "scaler-password"}
 SANDBOX_MAIL = "smtp://sandbox:1025"
+SECRETS = (*PASSWORDS, *URLS, "smtp-url")
 # What has numbers here, of all that the chart's rules read (helm/celery/files/rules/README.md).
 SOURCES = {"exporter", "workers", "beat"}
 # What containers are given of files, by their service: Docker looks at their names only, and not at what is in them.
@@ -89,7 +90,7 @@ class Place:
         `in_use`: containers of the stack are there. Then a secret that is gone can't be made again, since they keep
         the old one; Refused is raised.
         """
-        missing = [name for name in (*PASSWORDS, "smtp-url") if not self.secret(name).exists()]
+        missing = [name for name in SECRETS if name not in URLS and not self.secret(name).exists()]
         if missing and in_use:
             raise Refused(f"The secret {self.secret(missing[0])} is gone and containers use it: {_WAY_OUT}.")
         for folder in (self.folder, self.folder / "secrets", self.folder / "rules"):
@@ -156,7 +157,7 @@ def _digest(names: tuple[str, ...]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write what every user of a container can read, in a folder that nobody else enters; the same text changes nothing."""
+    """Write what any user of a container can read, in a folder that nobody enters; the same text changes nothing."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     draft = path.with_suffix(".new")
