@@ -123,9 +123,13 @@ def _prove(place: Place, say: Say) -> list[str]:
 def smoke(place: Place, options: argparse.Namespace) -> int:
     """Send a task through every queue and ask beat, Flower, the API, the exporter and Prometheus how they are."""
     find()
-    there = {each.service for each in containers.containers(place)}
-    if not there:
+    found = containers.containers(place)
+    if not found:
         raise Refused("The stack is not up: make compose-up starts it.")
+    ill = [f"{each.service} is {each.health}" for each in found if each.health != "healthy"]
+    if ill:
+        raise Refused(f"{', '.join(sorted(set(ill)))}: make compose-up starts what has ended, docker logs says why.")
+    there = {each.service for each in found}
     say: Say = (lambda _: None) if options.json else print
     checks = _prove(place, say)
     asked = {"flower": _login, "exporter": _page, "prometheus": _targets}

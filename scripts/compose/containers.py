@@ -12,6 +12,8 @@ from scripts.refused import Refused
 
 OURS = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
+# One that ends again and again will not get well; seconds in which a broker may come that others wait for.
+DEAD_WITHIN = 40
 # The words for one that runs.
 RUNNING = ("healthy", "unhealthy", "starting", "running")
 
@@ -63,8 +65,10 @@ def wait(place: Place, wanted: Iterable[str], seconds: float, tell: Callable[[st
             if by_service[name] and all(each.health == "healthy" for each in by_service[name]):
                 tell(name, time.monotonic() - began)
                 missing.discard(name)
-        if missing and time.monotonic() - began > seconds:
-            raise Refused(_why_not(sorted(missing)[0], by_service, seconds))
+        for name in sorted(missing):
+            dead = any(each.health not in RUNNING for each in by_service[name])
+            if time.monotonic() - began > (min(seconds, DEAD_WITHIN) if dead else seconds):
+                raise Refused(_why_not(name, by_service, time.monotonic() - began))
         time.sleep(0.3)
 
 

@@ -29,7 +29,7 @@ from tests.support.ledger import Ledger
 SETTINGS = {
     "FAULT_TASKS": "true",
     "ORDER_RATE_LIMIT": "",
-    "CELERY_LEASE_SECONDS": "9",
+    "CELERY_LEASE_SECONDS": "6",
     "CELERY_BEAT_LOCK_SECONDS": "10",
     "COMPOSE_PROJECT_NAME": "",
 }
@@ -66,9 +66,9 @@ class Stack(Ledger):
         return self.inside(self.containers(self.teller)[0].id, *words)
 
     def compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run Compose as a person does, for all profiles."""
-        compose = Compose(self.place, "*")
-        words, environment = [*compose.command, *arguments], compose.environment() | SETTINGS
+        """Run Compose as a person does."""
+        compose = Compose(self.place, "monitoring")
+        words, environment = [*compose.command, *arguments], self.shell | compose.environment()
         return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=110)
 
 
