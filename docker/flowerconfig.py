@@ -1,4 +1,4 @@
-"""Flower's login. It reads this file from its working directory; a variable would show the password to docker inspect."""
+"""Flower's login. It reads this file from its working directory; docker inspect would show a variable."""
 
 from pathlib import Path
 

@@ -183,18 +183,25 @@ def down(place: Place, options: argparse.Namespace) -> int:
     patience = ("--timeout", "3") if options.now else ()
     volumes = ("--volumes",) if options.purge else ()
     with step("Ending the containers, each worker after its running tasks (at once: make compose-down NOW=1)"):
-        Compose(place, "*")("down", "--remove-orphans", *patience, *volumes)
+        ended = Compose(place, "*").through("down", "--remove-orphans", *patience, *volumes) == 0
     left = containers.left(place, volumes=options.purge)
     if not left:
         _forget(place, options.purge)
     if options.json:
         print(json.dumps({"ended": True, "left": left}))
     elif left:
-        print(f"Still there: {', '.join(left)}: remove them with docker.", file=sys.stderr)
+        print(f"Still there: {', '.join(left)}: {_way_out(left)}.", file=sys.stderr)
     else:
         kept = "Its volumes and secrets are gone, too." if options.purge else "Its volumes stay: PURGE=1 removes them."
         print(f"The stack is down: no container and no network is left. {kept}")
-    return 1 if left else 0
+    return 0 if ended and not left else 1
+
+
+def _way_out(left: list[str]) -> str:
+    if all(each.startswith("network ") for each in left):
+        # github.com/moby/moby/issues/42119: it counts an end of a container that is gone.
+        return "nothing is on it, and Docker lets it go when it is started again; the next compose-up takes it"
+    return "remove it with docker rm, docker network rm or docker volume rm"
 
 
 def _forget(place: Place, purge: bool) -> None:
