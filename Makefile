@@ -30,6 +30,7 @@ json := $(if $(JSON),--json)
 where = --env "$(ENV)" --context "$(CONTEXT)" --namespace "$(NAMESPACE)" --values "$(VALUES)" --timeout "$(TIMEOUT)" $(json)
 # A variable given to make reaches the stack as if it stood in the environment.
 export STACK_DIR STACK_REDIS_PORT STACK_SMTP_PORT STACK_SANDBOX_PORT STACK_FLOWER_PORT STACK_API_PORT STACK_EXPORTER_PORT
+export STACK_PROMETHEUS_PORT STACK_METRICS_PORT
 STACK_DIR ?= .stack
 STACK_REDIS_PORT ?=
 STACK_SMTP_PORT ?=
@@ -37,6 +38,8 @@ STACK_SANDBOX_PORT ?=
 STACK_FLOWER_PORT ?=
 STACK_API_PORT ?=
 STACK_EXPORTER_PORT ?=
+STACK_PROMETHEUS_PORT ?=
+STACK_METRICS_PORT ?=
 # The same for containers: `make compose-up PROFILE=full PORT_API=8100 SCALE="worker-email=3"`.
 export PORT_API PORT_FLOWER PORT_EXPORTER PORT_PROMETHEUS PORT_GRAFANA PORT_SANDBOX
 PORT_API ?=
@@ -130,8 +133,9 @@ alerts-test: venv ## Play the alerts' cases, and break each rule in turn (about 
 	@$(PYTHON) -m scripts.toolbox promtool >/dev/null
 	$(PYTEST) tests/alerts -n 2
 
-test-stack: venv ## A whole stack on free ports, beside your own (under 2 min)
+test-stack: venv ## A whole stack on free ports, beside your own (3 min; builds Prometheus where there is none)
 	@scripts/tools.sh curl:curl ps:procps ss:iproute2
+	@$(PYTHON) -m scripts.toolbox prometheus >/dev/null
 	$(PYTEST) tests/stack
 
 test-faults: venv ## Kill, hang and starve the real processes (about 8 min)

@@ -148,7 +148,7 @@ class Settings:
     priority_separator: str = _setting("CELERY_PRIORITY_SEPARATOR", "", _text())
     # A worker that ends waits this long for what runs, and gives the rest back; 0 waits for every task.
     soft_shutdown: float = _setting("CELERY_SOFT_SHUTDOWN_SECONDS", "0", _number(float, 0, 86400))
-    # Workers and beat serve a page for Prometheus there; 0 means none. One port for each process of a machine.
+    # Workers, beat and the API serve a page for Prometheus there; 0 means none. One port for each process of a machine.
     metrics_port: int = _setting("CELERY_METRICS_PORT", "0", _port())
     metrics_host: str = _setting("CELERY_METRICS_HOST", "0.0.0.0", _text())
     # Where workers and beat keep their heartbeat files; memory-backed in the chart.

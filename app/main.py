@@ -25,11 +25,12 @@ from app import __version__
 from app.api.middleware import AccessLog, BodyLimit, Overloaded, Slots, bearer
 from app.api.models import Accepted, AcceptedOrder, Cancelled, Mail, NewOrder, Problem, TaskState
 from app.api.tasks import Finished, Tasks, UnknownTask
+from app.api.tracing import telemetry
 from app.celery_app import app as celery_app
 from app.client import UNAVAILABLE, access, fail_fast, redis_client
 from app.config import Settings, settings
 from app.records import Busy, OtherBody, Records
-from app.runtime import logs
+from app.runtime import logs, metrics, tracing
 from app.runtime.clients import pooled
 from app.runtime.servers import examine
 from app.store import Store
@@ -84,9 +85,12 @@ def create(settings: Settings, celery: Celery) -> FastAPI:
         # It logs the query; AccessLog takes its place.
         logging.getLogger("uvicorn.access").disabled = True
         await run_in_threadpool(_examine_server, celery)
+        metrics.serve_producer(celery, celery.conf.runtime)
         yield
+        await run_in_threadpool(tracing.end)
 
-    api = FastAPI(title="Shop", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    traced = telemetry(celery)
+    api = FastAPI(title="Shop", version=__version__, lifespan=lifespan, redirect_slashes=False, **traced)
     api.add_middleware(BodyLimit, limit=settings.api_max_body)
     api.add_middleware(AccessLog)
     _add_handlers(api)

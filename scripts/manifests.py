@@ -1,4 +1,4 @@
-"""`make manifests`: k8s/, made from the chart for `kubectl apply -k`; `--check` says whether it is up to date.
+"""`make manifests`: k8s/, made from the charts for `kubectl apply -k`; `--check` says whether it is up to date.
 
 Nothing in k8s/ is written by hand: the folder is wiped and rendered anew, always for the same Kubernetes version, so
 that the bytes depend on the chart alone.
@@ -19,13 +19,18 @@ import yaml
 
 from scripts import toolbox
 from scripts.deploy import release
-from scripts.deploy.environment import CHART
+from scripts.deploy.environment import CHART, MONITORING
 from scripts.image import REPOSITORY
 from scripts.refused import Refused, exit_with
 from scripts.versions import ROOT, pinned
 
 FOLDER = ROOT / "k8s"
-RELEASE = NAMESPACE = "celery"
+NAMESPACE = "celery"
+# Each chart's folder under k8s/, which is its release's name too, and the values without a default.
+CHARTS = {
+    "celery": (CHART, f"image.repository={REPOSITORY}"),
+    "monitoring": (MONITORING, "grafana.existingSecret=grafana-login"),
+}
 # Of Helm, which has no part in `kubectl apply`.
 LABELS = ("app.kubernetes.io/managed-by", "helm.sh/chart")
 README = """\
@@ -37,18 +42,24 @@ template it comes from. `kubectl apply -k k8s/` installs all of it into the name
 The image is `{repository}:{tag}`, which `make image` builds and no registry has: push it to yours and write its name
 into a kustomization of your own that lists this folder under `resources` and your image under `images`. Other values:
 `helm template` with a values file, or Helm itself.
+
+`kubectl apply -k k8s/monitoring` installs `helm/monitoring` beside it, with its default values. Grafana waits for its
+login, a Secret `grafana-login` with the keys `admin-user` and `admin-password`. There is something to show once pods
+have pages, and the annotations by which Prometheus finds them: `metrics`, `exporter` and `monitoring` in the values of
+`helm/celery`.
 """
 
 
-def render() -> list[dict[str, Any]]:
-    """Return the chart's objects, without Helm's hooks and labels. Raises Refused with Helm's words."""
+def render(release: str) -> list[dict[str, Any]]:
+    """Return a chart's objects, without Helm's hooks and labels. Raises Refused with Helm's words."""
+    chart, value = CHARTS[release]
     command = [
-        *(str(toolbox.find("helm")), "template", RELEASE, str(CHART), "--namespace", NAMESPACE, "--no-hooks"),
-        *("--kube-version", pinned("KUBERNETES_VERSION"), f"--set=image.repository={REPOSITORY}"),
+        *(str(toolbox.find("helm")), "template", release, str(chart), "--namespace", NAMESPACE, "--no-hooks"),
+        *("--kube-version", pinned("KUBERNETES_VERSION"), f"--set={value}"),
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise Refused(f"The chart does not render: {done.stderr.strip()}")
+        raise Refused(f"The chart {chart.name} does not render: {done.stderr.strip()}")
     documents = []
     for text in done.stdout.split("\n---\n"):
         source = text.strip().removeprefix("---\n").partition("\n")[0]
@@ -62,19 +73,24 @@ def render() -> list[dict[str, Any]]:
 
 def write(folder: Path) -> None:
     """Fill an empty `folder` with a file for each object and the kustomizations that list them."""
-    celery = folder / "celery"
-    celery.mkdir(parents=True)
-    namespace = yaml.safe_load(release.NAMESPACE.format(name=NAMESPACE))
-    _write(celery / f"{NAMESPACE}-namespace.yaml", namespace, "# Source: scripts/manifests.py")
-    for item in render():
-        document = item["object"]
-        name = f"{document['metadata']['name']}-{document['kind'].lower()}.yaml"
-        _write(celery / name, document, item["source"])
-    files = sorted(path.name for path in celery.glob("*.yaml"))
-    _write(celery / "kustomization.yaml", _kustomization(files), "# Source: scripts/manifests.py")
+    for name in CHARTS:
+        _write_release(folder / name)
     _write(folder / "kustomization.yaml", _kustomization(["celery"]), "# Source: scripts/manifests.py")
     version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
     (folder / "README.md").write_text(README.format(repository=REPOSITORY, tag=version), encoding="utf-8")
+
+
+def _write_release(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    namespace = yaml.safe_load(release.NAMESPACE.format(name=NAMESPACE))
+    if folder.name == NAMESPACE:
+        _write(folder / f"{NAMESPACE}-namespace.yaml", namespace, "# Source: scripts/manifests.py")
+    for item in render(folder.name):
+        document = item["object"]
+        name = f"{document['metadata']['name']}-{document['kind'].lower()}.yaml"
+        _write(folder / name, document, item["source"])
+    files = sorted(path.name for path in folder.glob("*.yaml"))
+    _write(folder / "kustomization.yaml", _kustomization(files), "# Source: scripts/manifests.py")
 
 
 def _kustomization(resources: list[str]) -> dict[str, Any]:

@@ -49,8 +49,15 @@ def find(name: str) -> Path:
     tools = _tools()
     if name not in tools:
         raise Refused(f"There is no tool {name!r} here: ask for one of {', '.join(tools)}.", 2)
+    return present(name) or PROGRAMS[name].build()
+
+
+def present(name: str) -> Path | None:
+    """Return the path of one of the tools if it is on PATH or was built before; builds nothing."""
     found = shutil.which(name)
-    return Path(found) if found and _recent(found, tools[name]) else PROGRAMS[name].build()
+    if found and _recent(found, _tools()[name]):
+        return Path(found)
+    return PROGRAMS[name].built()
 
 
 def folder(*names: str) -> Path:

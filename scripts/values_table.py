@@ -1,4 +1,4 @@
-"""`make docs`: docs/values.md, made of the chart's values.yaml; `--check` says whether it is up to date."""
+"""`make docs`: a table of each chart's values, made of its values.yaml; `--check` says whether they are up to date."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import yaml
 
 from scripts.versions import ROOT
 
-VALUES = ROOT / "helm" / "celery" / "values.yaml"
-TABLE = ROOT / "docs" / "values.md"
-HEAD = "<!-- Generated from helm/celery/values.yaml by `make docs`. -->\n# The chart's values\n\n"
+DOCS = ROOT / "docs"
+# Each document and its chart.
+TABLES = {"values.md": "celery", "values-monitoring.md": "monitoring"}
+HEAD = "<!-- Generated from helm/{chart}/values.yaml by `make docs`. -->\n# The values of helm/{chart}\n\n"
 GENERAL = "others"
 COLUMNS = ("| value | default | what it does |", "| --- | --- | --- |")
 
@@ -64,7 +65,7 @@ def _comment(lines: list[str], number: int) -> str:
     return " ".join(found)
 
 
-def table(text: str) -> str:
+def table(text: str, chart: str) -> str:
     """Return the document in Markdown: a section for each component, a row for each value."""
     sections: dict[str, str] = {}
     rows: dict[str, list[str]] = {GENERAL: []}
@@ -81,7 +82,7 @@ def table(text: str) -> str:
         "\n\n".join(part for part in (f"## {name}", sections.get(name), "\n".join([*COLUMNS, *rows[name]])) if part)
         for name in [*sections, GENERAL]
     )
-    return HEAD + "\n\n".join(texts) + "\n"
+    return HEAD.format(chart=chart) + "\n\n".join(texts) + "\n"
 
 
 def _cell(text: str) -> str:
@@ -93,13 +94,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.values_table", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 when it is out of date")
     check = parser.parse_args(argv).check
-    wanted = table(VALUES.read_text(encoding="utf-8"))
-    if check and (not TABLE.exists() or TABLE.read_text(encoding="utf-8") != wanted):
-        print("docs/values.md is out of date: run make docs and commit what it writes.", file=sys.stderr)
-        return 1
-    if not check:
-        TABLE.write_text(wanted, encoding="utf-8")
-    return 0
+    stale = 0
+    for name, chart in TABLES.items():
+        wanted = table((ROOT / "helm" / chart / "values.yaml").read_text(encoding="utf-8"), chart)
+        document = DOCS / name
+        if not check:
+            document.write_text(wanted, encoding="utf-8")
+        elif not document.exists() or document.read_text(encoding="utf-8") != wanted:
+            print(f"docs/{name} is out of date: run make docs and commit what it writes.", file=sys.stderr)
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":

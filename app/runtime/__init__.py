@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import before_task_publish, worker_init
 
-from app.runtime import limits, options, servers, transport
+from app.runtime import limits, options, servers, tracing, transport
 from app.runtime.options import Options
 from app.runtime.servers import Access
 from app.runtime.steps import consumer_step
@@ -43,3 +43,4 @@ def install(app: Celery, choice: Options | None = None) -> None:
         limits.refuse_worker(app, choice, sender.pool_cls.__module__.rpartition(".")[2])
 
     worker_init.connect(check, weak=False)
+    tracing.install(app, choice.group)

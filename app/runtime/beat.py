@@ -25,6 +25,7 @@ from redis.lock import Lock
 from app.runtime import metrics
 from app.runtime.guard import ONCE
 from app.runtime.heartbeat import TICK
+from app.runtime.limits import queue_of
 from app.runtime.servers import advice, examine
 
 logger = get_logger("celery.beat")
@@ -109,8 +110,8 @@ class Scheduler(RedBeatScheduler):
             return float(next_time)
         if not self._own_lock():
             return RETRY
-        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
         options = {**entry.options, **self._once(entry), **self._expiry(entry)}
+        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task, extra=self._fields(entry, options))
         args, keywords = list(entry.args or ()), dict(entry.kwargs or {})
         task = self.app.tasks.get(entry.task)
         if task is not None:
@@ -118,6 +119,10 @@ class Scheduler(RedBeatScheduler):
         else:
             self.app.send_task(entry.task, args, keywords, producer=self.producer, **options)
         return float(self.reserve(entry).is_due()[1])
+
+    def _fields(self, entry: ScheduleEntry, options: dict[str, Any]) -> dict[str, Any]:
+        queue = options.get("queue") or queue_of(self.app, entry.task)
+        return {"task_id": options["task_id"], "task": entry.task, "queue": getattr(queue, "name", queue), "attempt": 1}
 
     def _once(self, entry: ScheduleEntry) -> dict[str, Any]:
         # The id follows from the run before: published twice, because an answer was lost or this beat stood still, the

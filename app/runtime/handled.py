@@ -12,11 +12,12 @@ from celery.worker.request import Request
 
 
 class Arrival(NamedTuple):
-    """The message that came last: the id of its task, its queue, and how often the task was tried before."""
+    """The message that came last: the id of its task, its queue, how often the task was tried before, and its trace."""
 
     id: Any
     queue: Any
     retries: Any
+    traceparent: Any
 
 
 class _Hands(threading.local):
@@ -44,8 +45,9 @@ def handled() -> Request | None:
 
 def arrive(message: Any) -> None:
     """Note the message that this thread was given; Celery's word of it has neither queue nor attempt."""
+    headers = message.headers
     _hands.arrival = Arrival(
-        message.headers.get("id"), message.delivery_info.get("routing_key"), message.headers.get("retries")
+        headers.get("id"), message.delivery_info.get("routing_key"), headers.get("retries"), headers.get("traceparent")
     )
 
 

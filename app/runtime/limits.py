@@ -69,7 +69,7 @@ def _long_tasks(app: Celery) -> list[str]:
         f"Task {name} has a time limit of {task.time_limit:g} s, and this group allows {allowed:g} s: "
         f"raise CELERY_TIME_LIMIT_SECONDS, lower the task's limit, or route it to another group."
         for name, task in sorted(app.tasks.items())
-        if (task.time_limit or 0) > allowed and _queue_of(app, name) in app.amqp.queues.consume_from
+        if (task.time_limit or 0) > allowed and queue_of(app, name) in app.amqp.queues.consume_from
     ]
 
 
@@ -82,7 +82,8 @@ def _pool_problem(options: Options, pool: str) -> list[str]:
     ]
 
 
-def _queue_of(app: Celery, name: str) -> str:
+def queue_of(app: Celery, name: str) -> str:
+    """Return the queue to which a task is routed by its name."""
     queue = app.amqp.router.route({}, name).get("queue", app.conf.task_default_queue)
     return str(getattr(queue, "name", queue))
 

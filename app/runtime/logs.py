@@ -1,7 +1,8 @@
 """Logs: one JSON object a line, with the task it belongs to.
 
 Fields of a task: task_id, task, queue, group, attempt (1 is the first), and the stamps of its canvas, such as the
-order's id, which go from the request through every task and retry. Arguments and results stay out.
+order's id, which go from the request through every task and retry. Where there is tracing, `trace_id` names the trace,
+also in the lines of a request. Arguments and results stay out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from celery.app import trace
 from celery.signals import setup_logging
 from pythonjsonlogger.json import JsonFormatter
 
+from app.runtime import tracing
 from app.runtime.handled import arrived, handled
 
 # Celery's record of a received or finished task carries its arguments; these of its fields are safe.
@@ -36,6 +38,7 @@ class TaskFields(logging.Filter):
                 setattr(record, field, told[name])
         if (arrival := arrived(told.get("id"))) is not None:
             record.queue, record.attempt = arrival.queue, (arrival.retries or 0) + 1
+            self._add_trace(record, arrival.traceparent)
         if self.group:
             record.group = self.group
         if current_task and current_task.request.id:
@@ -43,6 +46,8 @@ class TaskFields(logging.Filter):
         elif (request := handled()) is not None:
             # The main process ends what a pool process didn't.
             self._add(record, request._context)
+        elif not hasattr(record, "trace_id"):
+            self._add_trace(record, None)
         return True
 
     def _add(self, record: logging.LogRecord, request: Any) -> None:
@@ -52,6 +57,11 @@ class TaskFields(logging.Filter):
         for name in request.stamped_headers or ():
             value = (request.stamps or {}).get(name)
             setattr(record, name, value[0] if isinstance(value, list) and len(value) == 1 else value)
+        self._add_trace(record, getattr(request, "traceparent", None))
+
+    def _add_trace(self, record: logging.LogRecord, traceparent: object) -> None:
+        if (trace := tracing.trace_id() or tracing.carried(traceparent)) is not None:
+            record.trace_id = trace
 
 
 def configure(level: str, style: str, group: str = "") -> None:

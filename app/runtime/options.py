@@ -53,7 +53,8 @@ class Options:
     deletion_cost: a worker keeps its pod's deletion cost up to date, so that scale-in takes idle pods first; its
         service account must be allowed to patch pods/status.
     unbounded_pool: allow pools that enforce no time limit (solo, threads, gevent).
-    metrics_port: port of the page for Prometheus that a worker or a beat serves; 0 means none, and nothing is counted.
+    metrics_port: port of the page for Prometheus that a worker, a beat or the API serves; 0 means none, and nothing is
+        counted.
     metrics_host: address that the page listens on.
     """
 

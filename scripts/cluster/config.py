@@ -15,7 +15,12 @@ from scripts.refused import Refused
 
 HERE = Path(__file__).parent
 # Each port's variable and default: those that the README opens.
-PORTS = {"api": ("CLUSTER_API_PORT", 8000), "flower": ("CLUSTER_FLOWER_PORT", 5555)}
+PORTS = {
+    "api": ("CLUSTER_API_PORT", 8000),
+    "flower": ("CLUSTER_FLOWER_PORT", 5555),
+    "prometheus": ("CLUSTER_PROMETHEUS_PORT", 9090),
+    "grafana": ("CLUSTER_GRAFANA_PORT", 3000),
+}
 ONLY_CGROUP_V1 = "kind: KubeletConfiguration\napiVersion: kubelet.config.k8s.io/v1beta1\nfailCgroupV1: false\n"
 RUNC = "/kind/runc.sh"
 LESSER = f"""\
@@ -40,8 +45,10 @@ class Config:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
             raise Refused(f"CLUSTER_NAME is {name!r}: allowed are lower-case letters, digits and dashes.", 2)
         ports = {port: _port(environment, *rule) for port, rule in PORTS.items()}
-        if len(set(ports.values())) < len(ports):
-            raise Refused("CLUSTER_API_PORT and CLUSTER_FLOWER_PORT are the same: give each a port of its own.", 2)
+        for port, number in ports.items():
+            twins = [PORTS[other][0] for other in ports if ports[other] == number and other != port]
+            if twins:
+                raise Refused(f"{PORTS[port][0]} and {twins[0]} are both {number}: give each a port of its own.", 2)
         return cls(name, ports)
 
     @property
@@ -55,8 +62,7 @@ class Config:
         mounts = [{"hostPath": str(self._runc()), "containerPath": RUNC, "readOnly": True}] if lesser else []
         return Template((HERE / "kind.yaml").read_text()).substitute(
             NODE_IMAGE=names.NODE,
-            API_PORT=self.ports["api"],
-            FLOWER_PORT=self.ports["flower"],
+            **{f"{port.upper()}_PORT": number for port, number in self.ports.items()},
             MOUNTS=json.dumps(mounts),
             KUBEADM_PATCHES=json.dumps([ONLY_CGROUP_V1] if old_cgroups else []),
             CONTAINERD_PATCHES=json.dumps([LESSER] if lesser else []),

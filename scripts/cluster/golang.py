@@ -44,6 +44,11 @@ class Program:
         """Return the path of the program, built now if the cache has none. Raises Refused with a way out."""
         return cache.keep(self.name, self.key, self._build) / self.name
 
+    def built(self) -> Path | None:
+        """Return the path of the program if the cache has it."""
+        path = cache.root() / f"{self.name}-{self.key}" / self.name
+        return path if path.is_file() else None
+
     def _build(self, folder: Path) -> None:
         with step(f"Building {self.name} {self.version} from {self.module}"):
             source = self._completed(fetch(self.module, self.version), folder)

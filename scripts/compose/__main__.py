@@ -160,7 +160,8 @@ def _page(place: Place) -> str:
 
 def _targets(place: Place) -> str:
     deadline = time.monotonic() + READ_WITHIN
-    wanted = sum(each.service.startswith(("worker-", "beat", "exporter")) for each in containers.containers(place))
+    pages = ("worker-", "beat", "api", "exporter")
+    wanted = sum(each.service.startswith(pages) for each in containers.containers(place))
     while True:
         answer = httpx.get(f"{place.url('prometheus')}/api/v1/targets?state=active", timeout=10, trust_env=False)
         targets = answer.json()["data"]["activeTargets"]

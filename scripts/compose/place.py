@@ -44,7 +44,7 @@ MOUNTED = {
     "broker": ("broker.conf", "../helm/celery/files/broker-start.sh", "../helm/celery/files/users.acl"),
     "flower": ("flowerconfig.py",),
     "prometheus": ("prometheus.yaml", "../helm/celery/files/rules"),
-    "grafana": ("../grafana/provisioning",),
+    "grafana": ("../helm/monitoring/files/provisioning",),
 }
 
 

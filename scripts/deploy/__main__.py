@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts import image
-from scripts.deploy import addresses, preflight, release, rollout, scaling
+from scripts.deploy import addresses, monitoring, preflight, release, rollout, scaling
 from scripts.deploy import environment as environments
 from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
@@ -27,17 +27,21 @@ def up(environment: Environment, options: argparse.Namespace, tell: Tell) -> int
     preflight.check_context(environment, asked=bool(options.context))
     kube = Kube(environment)
     preflight.check_cluster(kube)
-    chosen = (*(f"--values={path}" for path in environment.values), *_image(environment), *options.helm)
-    rendered = kube.template(*(part for part in chosen if part != "--force-conflicts"))
-    preflight.check_kinds(kube, rendered)
-    preflight.check_secrets(kube, rendered)
-    preflight.check_claims(kube, rendered)
-    _carry(environment, rendered)
-    tell(f"Deploying {environment.release} to namespace {environment.namespace} of {environment.context}")
-    release.install(kube, chosen)
-    rollout.wait(kube, options.timeout, tell)
+    releases = {kube: (*_image(environment), *options.helm)}
+    rendered = {kube: _checked(kube, releases[kube])}
+    if environment.monitoring:
+        beside = Kube(environment.monitoring)
+        releases[beside] = monitoring.options(beside, rendered[kube], tell)
+        rendered[beside] = _checked(beside, releases[beside], made=(monitoring.LOGIN,))
+    _carry(environment, [document for documents in rendered.values() for document in documents])
+    for each, chosen in releases.items():
+        tell(f"Deploying {each.environment.release} to namespace {environment.namespace} of {environment.context}")
+        release.install(each, (*_files(each.environment), *chosen))
+        monitoring.ensure_login(each, rendered[each])
+    for each in releases:
+        rollout.wait(each, options.timeout, tell)
     seconds = round(time.monotonic() - began, 1)
-    found = addresses.find(kube)
+    found = {name: text for each in releases for name, text in addresses.find(each).items()}
     if options.json:
         print(json.dumps({"seconds": seconds, "addresses": found}))
         return 0
@@ -52,6 +56,8 @@ def down(environment: Environment, options: argparse.Namespace, tell: Tell) -> i
     kube = Kube(environment)
     preflight.check_cluster(kube)
     gone = release.uninstall(kube)
+    if environment.monitoring:
+        monitoring.uninstall(Kube(environment.monitoring))
     tell("Uninstalled; the broker's volume stays." if gone else "Nothing was installed.")
     if options.json:
         print(json.dumps({"uninstalled": gone}))
@@ -81,7 +87,8 @@ def status(environment: Environment, options: argparse.Namespace, tell: Tell) ->
     """Show each workload; 0 when all are ready, else 1."""
     kube = Kube(environment)
     preflight.check_cluster(kube)
-    rows = [_row(item) for item in kube.items(rollout.WORKLOADS)]
+    kubes = [kube, *([Kube(environment.monitoring)] if environment.monitoring else [])]
+    rows = [_row(item) for each in kubes for item in each.items(rollout.WORKLOADS)]
     healthy = bool(rows) and all(row["ready"] for row in rows)
     if options.json:
         print(json.dumps({"up": healthy, "workloads": rows}))
@@ -89,7 +96,7 @@ def status(environment: Environment, options: argparse.Namespace, tell: Tell) ->
         print(f"Nothing is deployed: make deploy ENV={environment.name}.")
     else:
         print(f"{'workload':<28}{'ready':<7}{'pods':>6}{'wanted':>8}{'restarts':>10}")
-        restarts = _restarts(kube)
+        restarts = {name: count for each in kubes for name, count in _restarts(each).items()}
         for row in rows:
             ready, name = "yes" if row["ready"] else "NO", row["name"]
             print(f"{name:<28}{ready:<7}{row['pods']:>6}{row['wanted']:>8}{restarts.get(name, 0):>10}")
@@ -108,6 +115,19 @@ def scale_status(environment: Environment, options: argparse.Namespace, tell: Te
     return 0 if found else 1
 
 
+def _files(environment: Environment) -> tuple[str, ...]:
+    return tuple(f"--values={path}" for path in environment.values)
+
+
+def _checked(kube: Kube, options: tuple[str, ...], made: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Return what Helm would install. Raises Refused for what the cluster can't take, before anything is changed."""
+    rendered = kube.template(*_files(kube.environment), *(part for part in options if part != "--force-conflicts"))
+    preflight.check_kinds(kube, rendered)
+    preflight.check_secrets(kube, rendered, made if kube.environment.brings_its_image else ())
+    preflight.check_claims(kube, rendered)
+    return rendered
+
+
 def _image(environment: Environment) -> tuple[str, ...]:
     """Build the image for a cluster that can't pull it; return what Helm has to know."""
     if not environment.brings_its_image:
@@ -117,7 +137,8 @@ def _image(environment: Environment) -> tuple[str, ...]:
     if build.returncode:
         raise Refused("The image could not be built (see above).", build.returncode)
     repository, _, tag = str(json.loads(build.stdout)["reference"]).rpartition(":")
-    return (f"--set=image.repository={repository}", f"--set-string=image.tag={tag}")
+    dashboards = f"--set=monitoring.grafanaUrl={monitoring.grafana_url()}"
+    return (f"--set=image.repository={repository}", f"--set-string=image.tag={tag}", dashboards)
 
 
 def _carry(environment: Environment, rendered: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from scripts.cluster import config
+from scripts.deploy import monitoring
 from scripts.deploy.kube import Kube
 
 
@@ -23,7 +24,7 @@ def find(kube: Kube) -> dict[str, str]:
     for item in kube.items("services"):
         component = item["metadata"]["labels"]["app.kubernetes.io/component"]
         port = item["spec"]["ports"][0]
-        if component == "broker":
+        if component in ("broker", "kube-state-metrics"):
             continue
         # kind's configuration leads these components' ports of this machine to their node ports.
         mapped = ports.get(component) if local and port.get("nodePort") else None
@@ -35,6 +36,7 @@ def find(kube: Kube) -> dict[str, str]:
         for key, label, form in (
             ("api-token", "API token", "Bearer {}"),
             ("flower-password", "Flower login", f"user {user}, password {{}}"),
+            ("admin-password", "Grafana login", f"user {monitoring.USER}, password {{}}"),
         ):
             if value := (item.get("data") or {}).get(key):
                 template = f"'{{{{ index .data \"{key}\" | base64decode }}}}'"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from scripts.refused import Refused
 from scripts.versions import ROOT
 
 CHART = ROOT / "helm" / "celery"
+MONITORING = ROOT / "helm" / "monitoring"
 ENVIRONMENTS = CHART / "environments"
 
 
@@ -24,11 +25,22 @@ class Environment:
     namespace: str
     release: str
     values: tuple[Path, ...]
+    chart: Path = CHART
+    # The environment whose application this one is installed beside; None for the application's own.
+    beside: Environment | None = None
+
+    @property
+    def monitoring(self) -> Environment | None:
+        """The release of helm/monitoring beside this one, where that chart has an environment of this name."""
+        values = MONITORING / "environments" / f"{self.name}.yaml"
+        if not values.is_file():
+            return None
+        return replace(self, release="monitoring", values=(values,), chart=MONITORING, beside=self)
 
     @property
     def brings_its_image(self) -> bool:
         """Whether the image is built here and carried into the cluster, because nobody may pull it."""
-        return bool(self._value("image", "pullPolicy") == "Never")
+        return bool((self.beside or self)._value("image", "pullPolicy") == "Never")
 
     def _value(self, *path: str) -> Any:
         found: Any = None

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from scripts import toolbox
-from scripts.deploy.environment import CHART, Environment
+from scripts.deploy.environment import Environment
 from scripts.refused import Refused
 
 # Seconds that one answer of the API server may take.
@@ -51,7 +51,9 @@ class Kube:
         """Return the objects that the chart makes of Helm's `options` for this cluster. Raises Refused."""
         # Unasked, Helm takes the version that it was built for.
         version = self.json("version")["serverVersion"]["gitVersion"]
-        text = self.helm("template", self.environment.release, str(CHART), "--kube-version", version, *options)
+        text = self.helm(
+            "template", self.environment.release, str(self.environment.chart), "--kube-version", version, *options
+        )
         return [document for document in yaml.safe_load_all(text) if document]
 
 

@@ -57,11 +57,12 @@ def check_kinds(kube: Kube, rendered: list[dict[str, Any]]) -> None:
         raise Refused(f"The cluster doesn't know {', '.join(kinds)} ({version}): install {bringer}.")
 
 
-def check_secrets(kube: Kube, rendered: list[dict[str, Any]]) -> None:
-    """Raise Refused for Secrets that pods name, and that neither the chart nor the cluster has."""
+def check_secrets(kube: Kube, rendered: list[dict[str, Any]], more: tuple[str, ...] = ()) -> None:
+    """Raise Refused for Secrets that pods name, and that neither the chart nor the cluster has; `more` will be made."""
     made = {_secret_made_by(document) for document in rendered if document["kind"] in ("Secret", "ExternalSecret")}
     there = {item["metadata"]["name"] for item in kube.json("get", "secrets")["items"]}
-    missing = sorted({name for document in rendered for name in _secret_names(document)} - made - there)
+    wanted = {name for document in rendered for name in _secret_names(document)}
+    missing = sorted(wanted - made - there - set(more))
     if missing:
         raise Refused(
             f"Pods need the Secret {', '.join(missing)}, which namespace {kube.environment.namespace} hasn't: "

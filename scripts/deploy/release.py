@@ -7,7 +7,6 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from scripts.deploy.environment import CHART
 from scripts.deploy.kube import Kube
 from scripts.refused import Refused
 
@@ -30,7 +29,7 @@ def install(kube: Kube, options: tuple[str, ...]) -> None:
         kube.kubectl("apply", "--filename", "-", stdin=NAMESPACE.format(name=environment.namespace))
     _free_a_broken_release(kube)
     try:
-        kube.helm("upgrade", environment.release, str(CHART), "--install", *options)
+        kube.helm("upgrade", environment.release, str(environment.chart), "--install", *options)
     except Refused as refused:
         raise Refused(_explained(str(refused))) from None
 

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from scripts.refused import Refused
-from scripts.stack.place import PORTS, Place, client_environment, write_secret
+from scripts.stack.place import PORTS, Place, client_environment, variable, write_secret
 
 # Seconds in which every process has to be ready; a fresh clone compiles its bytecode meanwhile.
 READY_WITHIN = 120
@@ -55,11 +55,12 @@ def up(place: Place, as_json: bool) -> int:
         print(f"The first task was finished {first} s after the start, the last {work[-1]['at']} s after it.")
     user, password = place.flower_login
     print(
-        f"\n  API      {place.url('api')}/docs\n           Authorization: Bearer {place.api_token}"
-        f"\n  Flower   {place.url('flower')}   user {user}, password {password}"
-        f"\n  Exporter {place.url('exporter')}/metrics   what waits and runs, for Prometheus and scalers"
-        f"\n  Sandbox  {place.url('sandbox')}/mails   what the mail server, the payment gateway and the webhook got"
-        f"\n  Redis    127.0.0.1:{place.ports['broker']}   its URL with the password: {place.secret('broker_url')}"
+        f"\n  API        {place.url('api')}/docs\n             Authorization: Bearer {place.api_token}"
+        f"\n  Flower     {place.url('flower')}   user {user}, password {password}"
+        f"\n  Exporter   {place.url('exporter')}/metrics   what waits and runs, for Prometheus and scalers"
+        f"{_prometheus_line(place)}"
+        f"\n  Sandbox    {place.url('sandbox')}/mails   what the mail server, the payment gateway and the webhook got"
+        f"\n  Redis      127.0.0.1:{place.ports['broker']}   its URL with the password: {place.secret('broker_url')}"
         "\n\nEnd it with: make down"
     )
     return 0
@@ -69,9 +70,12 @@ def _start(
     place: Place, fresh: bool, began: float, say: Callable[[str], None]
 ) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """Return what was done, by process, and the work that a fresh stack did, with its seconds since `began` as `at`."""
-    from scripts.stack import processes, readiness, supervision, work
+    from scripts.stack import processes, prometheus, readiness, supervision, work
 
     described = processes.describe(place, os.environ)
+    prometheus.write_all(place.folder / "prometheus", described)
+    if "prometheus" not in (process.name for process in described):
+        say(prometheus.MISSING)
     supervisor = supervision.Supervisor(place)
     _remember(place)
     if fresh:
@@ -106,7 +110,7 @@ def down(place: Place, as_json: bool, now: bool) -> int:
 
     ended = _down(place, supervision, tell, patience=3 if now else None)
     left = supervision.members(place)
-    ports = [port for port in place.ports.values() if any(_ours(who, left) for who in supervision.listeners(port))]
+    ports = [port for port in place.every_port.values() if any(_ours(who, left) for who in supervision.listeners(port))]
     if as_json:
         print(json.dumps({"ended": ended, "left": [process.pid for process in left], "ports": ports}))
     elif left or ports:
@@ -148,7 +152,7 @@ def status(place: Place, as_json: bool) -> int:
         state = states.get(process.name, {"statename": "UNKNOWN", "pid": 0, "start": 0, "now": 0})
         row = {"name": process.name, "state": state["statename"].lower(), "pid": state["pid"]}
         row |= {"ready": readiness.is_ready(place, process, state), "seconds": state["now"] - state["start"]}
-        row |= {"memory_mib": _memory(state["pid"]), "ports": [place.ports[name] for name in process.ports]}
+        row |= {"memory_mib": _memory(state["pid"]), "ports": [place.every_port[name] for name in process.ports]}
         rows.append(row)
     healthy = all(row["ready"] for row in rows)
     if as_json:
@@ -202,20 +206,33 @@ def addresses(place: Place) -> dict[str, Any]:
         "flower_user": user,
         "flower_password": password,
         "exporter": place.url("exporter"),
+        **({"prometheus": place.url("prometheus")} if _has_prometheus() else {}),
         "sandbox": place.url("sandbox"),
         "redis_url_file": str(place.secret("broker_url")),
     }
 
 
+def _has_prometheus() -> bool:
+    from scripts.stack import prometheus
+
+    return prometheus.program() is not None
+
+
+def _prometheus_line(place: Place) -> str:
+    return f"\n  Prometheus {place.url('prometheus')}   numbers and alerts" if _has_prometheus() else ""
+
+
 def _refuse_taken_ports(place: Place, supervision: Any) -> None:
     ours = supervision.members(place)
     sentences = []
-    for name, port in place.ports.items():
+    for name, port in place.every_port.items():
+        if name == "prometheus" and not _has_prometheus():
+            continue
         others = [who for who in supervision.listeners(port) if not _ours(who, ours)]
         if others:
             holder = f"{others[0].name()} (process {others[0].pid})" if others[0] else "another user's process"
-            free = port + 10 if port < 65000 else port - 10
-            way_out = f"end that, or choose another: make up {PORTS[name][0]}={free}"
+            free = port + 20 if port < 65000 else port - 20
+            way_out = f"end that, or choose another: make up {variable(name)}={free}"
             sentences.append(f"Port {port} for {name} is taken by {holder}: {way_out}")
     if sentences:
         raise Refused("\n".join(sentences))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.queues import GROUPS
 from scripts.refused import Refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +24,13 @@ PORTS: dict[str, tuple[str, int]] = {
     "flower": ("STACK_FLOWER_PORT", 5555),
     "api": ("STACK_API_PORT", 8000),
     "exporter": ("STACK_EXPORTER_PORT", 9808),
+    "prometheus": ("STACK_PROMETHEUS_PORT", 9090),
+    # The first of as many as there are processes with a page.
+    "metrics": ("STACK_METRICS_PORT", 9540),
 }
+# The processes with a page for Prometheus; the exporter has a port of its own.
+PAGES = (*(f"worker-{group}" for group in GROUPS), "beat", "api")
+HIGHEST = 65535
 # A Unix socket's path holds 107 bytes, and supervisor binds a temporary name first: the path, a dot and its process id.
 LONGEST_SOCKET = 107 - len(".4194304")
 
@@ -40,11 +47,32 @@ class Place:
         """Read STACK_DIR and the ports' variables. Raises Refused for what is no port, or is named twice."""
         folder = Path(environment.get("STACK_DIR") or ".stack")
         ports = {name: _port(environment, *rule) for name, rule in PORTS.items()}
-        for name, port in ports.items():
-            twins = [PORTS[other][0] for other in ports if ports[other] == port and other != name]
-            if twins:
-                raise Refused(f"{PORTS[name][0]} and {twins[0]} are both {port}: give each a port of its own.", 2)
-        return cls(folder if folder.is_absolute() else ROOT / folder, ports)
+        place = cls(folder if folder.is_absolute() else ROOT / folder, ports)
+        place._refuse_twins()
+        return place
+
+    @property
+    def every_port(self) -> dict[str, int]:
+        """All ports by what listens there; those of pages follow from one variable."""
+        own = {name: port for name, port in self.ports.items() if name != "metrics"}
+        return own | {page_of(name): self.page(name) for name in PAGES}
+
+    def page(self, name: str) -> int:
+        """Return the port of the page of a process of PAGES."""
+        return self.ports["metrics"] + PAGES.index(name)
+
+    def _refuse_twins(self) -> None:
+        holders: dict[int, str] = {}
+        for name, port in self.every_port.items():
+            other = holders.setdefault(port, name)
+            if other != name and name in PORTS:
+                raise Refused(f"{variable(other)} and {variable(name)} are both {port}: give each its own port.", 2)
+            if other != name:
+                raise Refused(
+                    f"{variable(other)} is {port}, the port of {name} with {variable(name)}={self.ports['metrics']}: "
+                    "give one of them another.",
+                    2,
+                )
 
     @property
     def id(self) -> str:
@@ -133,6 +161,16 @@ set-proc-title no
         }
 
 
+def page_of(name: str) -> str:
+    """Return what listens on the port of a process's page, in words."""
+    return f"metrics of {name}"
+
+
+def variable(name: str) -> str:
+    """Return the variable by which the port of `name`, one of `Place.every_port`, is chosen."""
+    return PORTS[name if name in PORTS else "metrics"][0]
+
+
 def client_environment(place: Place, environment: Mapping[str, str]) -> dict[str, str]:
     """Return `environment` turned to the stack: what else in it would name another broker is left out."""
     settings = place.client_settings()
@@ -151,6 +189,7 @@ def write_secret(path: Path, text: str) -> None:
 
 def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
     text = environment.get(variable) or str(default)
-    if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= 65535:
-        raise Refused(f"{variable} is {text!r}: allowed is a whole number from 1024 to 65535.", 2)
+    highest = HIGHEST - len(PAGES) if variable == PORTS["metrics"][0] else HIGHEST
+    if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= highest:
+        raise Refused(f"{variable} is {text!r}: allowed is a whole number from 1024 to {highest}.", 2)
     return int(text)

@@ -16,7 +16,8 @@ from app.config import Settings
 from app.queues import GROUPS, Group
 from scripts import redis_server
 from scripts.refused import Refused
-from scripts.stack.place import Place
+from scripts.stack import prometheus
+from scripts.stack.place import Place, page_of
 
 # What every worker is started with, here and in the chart. Mingle and gossip make a start slower the more workers
 # there are; a heartbeat event every 10 s is all Flower needs.
@@ -49,7 +50,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Process:
-    """One process tree. `ports` are names in the place's ports; `stop_within` are seconds until it is killed."""
+    """One process tree. `ports` are names in the place's `every_port`; `stop_within` are seconds until it is killed."""
 
     name: str
     command: tuple[str, ...]
@@ -74,7 +75,7 @@ def describe(place: Place, environment: Mapping[str, str]) -> list[Process]:
     digest = hashlib.sha256(place.redis_url().encode()).hexdigest()[:16]
     settings["STACK_DIGEST"] = digest
     app = {**settings, "PYTHONUNBUFFERED": "1"}
-    return [
+    described = [
         Process(
             "broker", (redis, str(place.folder / "redis.conf")), Ready("redis"), {"STACK_DIGEST": digest}, ("broker",)
         ),
@@ -93,7 +94,8 @@ def describe(place: Place, environment: Mapping[str, str]) -> list[Process]:
             "beat",
             _celery("beat", "--loglevel", "INFO"),
             Ready("file", str(place.heartbeat("beat") / "tick")),
-            {**app, "CELERY_HEARTBEAT_DIR": str(place.heartbeat("beat"))},
+            {**app, **_page(place, "beat"), "CELERY_HEARTBEAT_DIR": str(place.heartbeat("beat"))},
+            (page_of("beat"),),
         ),
         Process(
             "api",
@@ -102,8 +104,8 @@ def describe(place: Place, environment: Mapping[str, str]) -> list[Process]:
                 *("--port", str(place.ports["api"]), "--no-access-log"),
             ),
             Ready("http", f"{place.url('api')}/readyz"),
-            app,
-            ("api",),
+            {**app, **_page(place, "api")},
+            ("api", page_of("api")),
         ),
         Process(
             "flower",
@@ -133,6 +135,26 @@ def describe(place: Place, environment: Mapping[str, str]) -> list[Process]:
             ("exporter",),
         ),
     ]
+    return [*described, *_prometheus(place, described)]
+
+
+def _prometheus(place: Place, described: list[Process]) -> list[Process]:
+    program = prometheus.program()
+    if program is None:
+        return []
+    return [
+        Process(
+            "prometheus",
+            prometheus.command(program, place.folder / "prometheus", place.ports["prometheus"]),
+            Ready("http", f"{place.url('prometheus')}/-/ready"),
+            {"CONFIGURATION": prometheus.digest(described)},
+            ("prometheus",),
+        )
+    ]
+
+
+def _page(place: Place, name: str) -> dict[str, str]:
+    return {"CELERY_METRICS_PORT": str(place.page(name)), "CELERY_METRICS_HOST": "127.0.0.1"}
 
 
 def exporter_groups() -> dict[str, dict[str, Any]]:
@@ -169,7 +191,8 @@ def _worker(place: Place, group: Group, environment: Mapping[str, str]) -> Proce
         name,
         worker_command(group),
         Ready("file", str(folder / "ready")),
-        {**environment, **worker_environment(group, str(folder))},
+        {**environment, **_page(place, name), **worker_environment(group, str(folder))},
+        (page_of(name),),
         stop_within=group.time_limit + STOP_MARGIN,
     )
 
@@ -184,6 +207,9 @@ def _overrides(environment: Mapping[str, str]) -> dict[str, str]:
         *("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "STORE_URL", "API_TOKEN", "SMTP_URL", "PAYMENT_GATEWAY_URL"),
         *("PAYMENT_GATEWAY_TOKEN", "NOTIFICATION_WEBHOOK_URL", "REPORTS_DIR", "CELERY_HEARTBEAT_DIR"),
         *("CELERY_WORKER_GROUP", "CELERY_WORKER_CONCURRENCY", "CELERY_TIME_LIMIT_SECONDS"),
+        *("CELERY_METRICS_PORT", "CELERY_METRICS_HOST"),
     }
-    names = sorted({item.metadata["name"] for item in fields(Settings)} - decided)
-    return {name: environment[name] for name in names if name in environment}
+    names = {item.metadata["name"] for item in fields(Settings)} - decided
+    # OpenTelemetry's variables are settings, too; each of its libraries reads its own.
+    names |= {name for name in environment if name.startswith("OTEL_")}
+    return {name: environment[name] for name in sorted(names) if name in environment}

@@ -112,9 +112,7 @@ def test_an_alert_whose_numbers_nothing_tells_is_left_out_and_the_notes_say_so(
 
 def test_links_lead_to_where_people_read_the_runbook() -> None:
     url = "https://wiki.example.com/runbook"
-    values = with_rules(
-        monitoring={"prometheusRule": {"runbookUrl": url, "grafanaUrl": "https://grafana.example.com/"}}
-    )
+    values = with_rules(monitoring={"runbookUrl": url, "grafanaUrl": "https://grafana.example.com/"})
     links = {
         rule["annotations"]["runbook_url"] for group in groups(values) for rule in group["rules"] if "alert" in rule
     }

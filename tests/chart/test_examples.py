@@ -48,16 +48,19 @@ def test_the_table_of_values_is_up_to_date() -> None:
 def test_a_stale_table_of_values_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(values_table, "TABLE", tmp_path / "values.md")
+    monkeypatch.setattr(values_table, "DOCS", tmp_path)
     assert values_table.main(["--check"]) == 1
-    assert "run make docs" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "docs/values.md is out of date: run make docs" in told
+    assert "docs/values-monitoring.md is out of date" in told
     values_table.main([])
     assert values_table.main(["--check"]) == 0
 
 
 def test_the_table_has_each_value_with_its_default_and_the_comment_above_it() -> None:
     table = values_table.table(
-        "# web: shows things.\nweb:\n  # Seconds,\n  # at most.\n  wait: 5\n  list:\n    - {a: b}\n"
+        "# web: shows things.\nweb:\n  # Seconds,\n  # at most.\n  wait: 5\n  list:\n    - {a: b}\n",
+        "shop",
     )
     assert "## web\n\nshows things.\n" in table
     assert "| `web.wait` | `5` | Seconds, at most. |" in table

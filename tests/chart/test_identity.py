@@ -14,6 +14,7 @@ from tests.support.helm import NAMESPACE, PREFIX, TEMPLATES, Objects, render
 KINDS = {
     "configmap": {"ConfigMap"},
     "dashboards": {"ConfigMap"},
+    "rules": {"ConfigMap"},
     "deployment": {"Deployment"},
     "hpa": {"HorizontalPodAutoscaler"},
     "httproute": {"HTTPRoute"},

@@ -1,4 +1,4 @@
-"""Workers and beat serve their pages to Prometheus and to nobody else, and are found by it, when that is asked for."""
+"""Workers, beat and the API serve their pages to Prometheus and to nobody else, and are found by it, when asked to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pages(objects: Objects) -> dict[str, int]:
 
 
 def served(objects: Objects) -> set[str]:
-    return {f"worker-{group}" for group in objects.groups} | {"beat"}
+    return {f"worker-{group}" for group in objects.groups} | {"beat", "api"}
 
 
 def test_nothing_is_served_or_changed_until_it_is_asked_for() -> None:
@@ -40,7 +40,7 @@ def test_nothing_is_served_or_changed_until_it_is_asked_for() -> None:
     assert render({"metrics": {"port": 1234}}) == render()
 
 
-def test_every_worker_and_beat_serves_on_the_port_that_it_is_told() -> None:
+def test_every_worker_beat_and_the_api_serve_on_the_port_that_it_is_told() -> None:
     objects = render({"metrics": {"enabled": True, "port": 9999}})
     assert pages(objects) == dict.fromkeys(served(objects), 9999)
     for name in served(objects):
@@ -58,7 +58,7 @@ def test_prometheus_reads_the_pages_and_nobody_else_does() -> None:
     for name in served(objects):
         target = pod(objects, name)
         assert allowed(objects, PROMETHEUS, target, PORT)
-        for peer in (KEDA, NEIGHBOUR, STRANGER, pod(objects, "api"), Peer(address=ANYWHERE)):
+        for peer in (KEDA, NEIGHBOUR, STRANGER, pod(objects, "flower"), Peer(address=ANYWHERE)):
             assert not allowed(objects, peer, target, PORT), (name, peer)
         assert not allowed(objects, PROMETHEUS, target, PORT + 1)
 
@@ -66,9 +66,10 @@ def test_prometheus_reads_the_pages_and_nobody_else_does() -> None:
 def test_where_no_prometheus_is_named_nobody_reads_them() -> None:
     # A rule with an empty list of peers would let everybody in.
     objects = render({**ON, "networkPolicy": {"prometheus": []}})
-    for name in ("worker", "beat"):
+    for name in ("worker", "beat", "api"):
         policy = objects["NetworkPolicy", f"{PREFIX}-{name}"]["spec"]
-        assert policy.get("ingress", []) == []
+        opened = [port["port"] for rule in policy.get("ingress", []) for port in rule["ports"]]
+        assert opened == (["http"] if name == "api" else [])
         assert "Ingress" in policy["policyTypes"]
 
 
@@ -101,13 +102,14 @@ def test_annotations_name_the_port_of_the_page() -> None:
     for name in served(objects):
         annotations = objects.pods[f"{PREFIX}-{name}"]["metadata"]["annotations"]
         assert expected.items() <= annotations.items()
-    for name in ("flower", "api", "broker"):
+    for name in ("flower", "broker"):
         assert not expected.keys() & (objects.pods[f"{PREFIX}-{name}"]["metadata"].get("annotations") or {}).keys()
 
 
 def test_a_pods_own_annotations_win() -> None:
     own = {"prometheus.io/port": "1", "mine": "x"}
-    objects = render({**ANNOTATED, "beat": {"podAnnotations": own}, "workers": {"defaults": {"podAnnotations": own}}})
+    pods = {"podAnnotations": own}
+    objects = render({**ANNOTATED, "beat": pods, "api": pods, "workers": {"defaults": pods}})
     for name in served(objects):
         annotations = objects.pods[f"{PREFIX}-{name}"]["metadata"]["annotations"]
         assert own.items() <= annotations.items()

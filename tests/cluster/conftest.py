@@ -24,7 +24,12 @@ from tests.support.cluster import Cluster, Release
 
 NAME = "celery-test"
 # The same in each run, since a cluster that was kept is made for its ports; not those of a cluster of yours.
-PORTS = {"CLUSTER_API_PORT": "18000", "CLUSTER_FLOWER_PORT": "15555"}
+PORTS = {
+    "CLUSTER_API_PORT": "18000",
+    "CLUSTER_FLOWER_PORT": "15555",
+    "CLUSTER_PROMETHEUS_PORT": "19090",
+    "CLUSTER_GRAFANA_PORT": "13000",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

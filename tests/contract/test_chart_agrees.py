@@ -152,13 +152,14 @@ def test_the_application_takes_every_variable_that_the_chart_gives_it(case: str,
         Settings.from_environment(text)
 
 
-def schema_paths(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def schema_paths(schema: Any, path: tuple[str, ...] = (), definitions: Any = None) -> Iterator[tuple[str, ...]]:
     """Yield the path of each key that the schema knows by name."""
+    definitions = definitions or schema["$defs"]
     if "$ref" in schema:
-        schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
     if "properties" in schema:
         for key, below in schema["properties"].items():
-            yield from schema_paths(below, (*path, key))
+            yield from schema_paths(below, (*path, key), definitions)
     else:
         yield path
 

@@ -243,7 +243,7 @@ def neighbours(name: str) -> set[str]:
 def test_networks_let_those_talk_who_need_to() -> None:
     clients = {*WORKERS, "beat", "flower", "api", "exporter", "smoke"}
     assert neighbours("broker") == clients
-    assert neighbours("prometheus") == {*WORKERS, "beat", "exporter", "grafana"}
+    assert neighbours("prometheus") == {*WORKERS, "beat", "api", "exporter", "grafana"}
     assert neighbours("grafana") == {"prometheus"}
     assert neighbours("sandbox") == set(WORKERS)
     networks = composed()["networks"]
@@ -261,13 +261,19 @@ def test_who_shares_the_edge_is_reached_by_a_name_that_is_not_on_it() -> None:
     """On edge nobody answers, and a plain name stands for an address on any network that two share."""
     read = yaml.safe_load((FILE.parent / "prometheus.yaml").read_text(encoding="utf-8"))["scrape_configs"]
     names = {name for job in read for name in job["dns_sd_configs"][0]["names"]}
-    assert names == {*WORKERS, "beat", "exporter.pages"}
-    assert service("exporter")["networks"]["pages"]["aliases"] == ["exporter.pages"]
+    assert names == {*WORKERS, "beat", "api.pages", "exporter.pages"}
+    for name in ("api", "exporter"):
+        assert service(name)["networks"]["pages"]["aliases"] == [f"{name}.pages"]
     address = service("grafana")["environment"]["PROMETHEUS_URL"]
     assert [f"http://{alias}:9090" for alias in service("prometheus")["networks"]["dashboards"]["aliases"]] == [address]
     ports = {job["job_name"]: job["dns_sd_configs"][0]["port"] for job in read}
     metrics = twin("beat")["ports"][0]["containerPort"]
-    assert ports == {"workers": metrics, "beat": metrics, "exporter": twin("exporter")["ports"][0]["containerPort"]}
+    assert ports == {
+        "workers": metrics,
+        "beat": metrics,
+        "api": metrics,
+        "exporter": twin("exporter")["ports"][0]["containerPort"],
+    }
 
 
 def test_prometheus_has_the_rules_whose_numbers_there_are() -> None:
@@ -324,7 +330,7 @@ def test_every_file_that_is_mounted_is_there_and_is_looked_at() -> None:
         known = {(FILE.parent / path).resolve() for path in MOUNTED.get(name, ())}
         # A dashboard is read again by Grafana itself, the script of the smoke test by each run.
         assert {path for path in mounts if path not in made} - known <= {
-            ROOT / "grafana" / "dashboards",
+            ROOT / "helm" / "celery" / "files" / "dashboards",
             ROOT / "helm" / "celery" / "files" / "round_trip.py",
         }
 

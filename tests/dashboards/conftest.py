@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from grafana.ask import Server
-from scripts.ports import free_port
 from scripts.stack import processes
+from scripts.stack import prometheus as stack_prometheus
 from scripts.stack.place import Place, client_environment
 from scripts.stack.processes import Process
 from tests.conftest import ROOT
@@ -22,7 +22,6 @@ from tests.support.stack import shell_for, until
 
 # Seconds of the run that is looked at: two ticks of the schedule that comes each minute.
 RUN = 100
-PAGES = ("worker-", "beat")
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +34,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pages: dict[int, dict[str, str]] = {}
     with ExitStack() as running:
         for process in processes.describe(place, shell):
-            if process.name not in ("api", "flower"):
+            if process.name not in ("api", "flower", "prometheus"):
                 running.enter_context(_run(place, process, shell, pages))
         (folder / "prometheus").mkdir()
-        rules = tuple((ROOT / "helm" / "celery" / "files" / "rules").glob("*.yaml"))
+        rules = tuple(stack_prometheus.RULES.glob("*.yaml"))
         url = running.enter_context(reading(folder / "prometheus", pages, rules))
         start = time.time()
         _work(client_environment(place, shell), place.url("sandbox"))
@@ -48,16 +47,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @contextmanager
 def _run(place: Place, process: Process, shell: dict[str, str], pages: dict[int, dict[str, str]]) -> Iterator[None]:
     environment = shell | dict(process.environment)
-    if process.name.startswith(PAGES):
-        port = free_port()
-        environment |= {"CELERY_METRICS_PORT": str(port), "CELERY_METRICS_HOST": "127.0.0.1"}
-    elif process.name == "exporter":
-        port = place.ports["exporter"]
-    else:
-        port = 0
-    if port:
-        # As a PodMonitor labels them.
-        pages[port] = {"namespace": "shop", "pod": f"shop-celery-{process.name}-0"}
+    found = stack_prometheus.pages([process])
+    port = next(iter(found), 0)
+    pages |= found
     with place.log(process.name).open("w") as log:
         child = subprocess.Popen(process.command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from tests.faults.bench import Bench, Worker, wait_for
+from tests.faults.bench import Bench, Process, wait_for
 
 
-def records(worker: Worker, words: str) -> list[dict[str, object]]:
+def records(process: Process, words: str) -> list[dict[str, object]]:
     """Return the records whose message has these words."""
-    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in process.log.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if words in line["message"]]
 
 
@@ -22,6 +22,8 @@ def records(worker: Worker, words: str) -> list[dict[str, object]]:
         ("sleep", [0], {}, " succeeded in", 1),
         ("fail", [], {}, " raised unexpected", 1),
         ("fail", [], {"retries": 2}, " raised unexpected", 3),
+        ("retry_after", [0], {}, " retry: Retry in", 1),
+        ("retry_after", [0], {}, " succeeded in", 2),
         ("die_always", [], {"retries": 3}, "goes to the dead letters", 4),
         ("die_always", [], {"retries": 3}, "Task handler raised error", 4),
         ("sleep", [30], {"time_limit": 1}, "Hard time limit", 1),
@@ -43,4 +45,15 @@ def test_a_line_names_its_task(
         "attempt": attempt,
     }
     assert {name: record.get(name) for name in expected} == expected
-    assert "hunter2" not in str(records(worker, " received") + records(worker, " succeeded"))
+    assert "hunter2" not in str([records(worker, said) for said in (" received", " succeeded", " retry:")])
+
+
+def test_a_line_of_beats_names_the_task_that_it_sends(bench: Bench) -> None:
+    beat = bench.beat("a", BENCH_JSON_LOGS="1")
+    wait_for("it has sent", lambda: bench.waiting() >= 1, within=30)
+    worker = bench.worker("a", BENCH_JSON_LOGS="1")
+    wait_for("the tick is done", lambda: records(worker, " succeeded in"), within=20)
+    record = records(beat, "Sending due task")[0]
+    expected = {"task": "tests.faults.application.tick", "queue": "work", "attempt": 1}
+    assert {name: record.get(name) for name in expected} == expected
+    assert record["task_id"] in [done["task_id"] for done in records(worker, " succeeded in")]

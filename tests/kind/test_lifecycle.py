@@ -14,6 +14,7 @@ import pytest
 
 from scripts.cluster import engine, names
 from scripts.cluster.client import Client
+from scripts.cluster.config import PORTS
 from scripts.ports import free_port
 from tests.conftest import ROOT
 from tests.support.stack import until
@@ -26,7 +27,7 @@ class Verbs:
     """`python -m scripts.cluster` for one cluster, as a person would call it."""
 
     def __init__(self, folder: Path) -> None:
-        ports = {"CLUSTER_API_PORT": str(free_port()), "CLUSTER_FLOWER_PORT": str(free_port())}
+        ports = {variable: str(free_port()) for variable, _ in PORTS.values()}
         self.environment = os.environ | ports | {"CLUSTER_NAME": NAME, "KUBECONFIG": str(folder / "kubeconfig")}
 
     def start(self, *words: str) -> subprocess.Popen[str]:

@@ -13,12 +13,16 @@ import testinfra
 from redis import AuthenticationError, Redis
 
 from app.queues import GROUPS
+from scripts.stack import prometheus
+from scripts.stack.place import PAGES, page_of
 from scripts.stack.processes import describe
 from scripts.stack.supervision import Supervisor, members
 from tests.support.stack import Stack, until
 
 HOST = testinfra.get_host("local://")
 NAMES = ["broker", "sandbox", *(f"worker-{group}" for group in GROUPS), "beat", "api", "flower", "exporter"]
+NAMES += ["prometheus"] if prometheus.program() else []
+LISTENING = ["broker", "smtp", "sandbox", *NAMES[NAMES.index("api") :], *map(page_of, PAGES)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,9 +44,9 @@ def test_each_worker_has_a_child_per_concurrent_task(stack: Stack, group: str) -
     assert len(worker.children()) == GROUPS[group].concurrency
 
 
-@pytest.mark.parametrize("name", ["broker", "smtp", "sandbox", "flower", "api", "exporter"])
+@pytest.mark.parametrize("name", LISTENING)
 def test_each_port_listens(stack: Stack, name: str) -> None:
-    assert HOST.socket(f"tcp://127.0.0.1:{stack.place.ports[name]}").is_listening
+    assert HOST.socket(f"tcp://127.0.0.1:{stack.place.every_port[name]}").is_listening
 
 
 def test_nothing_listens_beyond_the_loopback(stack: Stack) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from app.config import Settings
 from app.queues import QUEUE_NAMES
-from scripts.stack.place import PORTS, Place
+from scripts.stack import prometheus
+from scripts.stack.place import PORTS, Place, page_of, variable
 from scripts.stack.supervision import listeners, members
 from tests.conftest import ROOT
 from tests.support.stack import Stack, stack_command
@@ -24,6 +25,8 @@ BAD = {
     for item in fields(Settings)
     if item.metadata["allowed"] != "any text"
 }
+# The first of several, and what this machine may not have.
+LEFT_OUT = ("metrics",) if prometheus.program() else ("metrics", "prometheus")
 
 
 @pytest.fixture
@@ -100,18 +103,26 @@ def test_up_refuses_one_port_for_two_processes(own_shell: dict[str, str]) -> Non
     assert "STACK_FLOWER_PORT and STACK_API_PORT are both" in ran.stderr
 
 
-@pytest.mark.parametrize("name", PORTS)
+def test_up_refuses_a_port_that_is_one_of_the_pages(own_shell: dict[str, str]) -> None:
+    beats = Place.from_environment(own_shell).page("beat")
+    ran = stack_command(own_shell | {"STACK_API_PORT": str(beats)}, "up")
+    assert ran.returncode == 2
+    base = own_shell["STACK_METRICS_PORT"]
+    assert f"STACK_API_PORT is {beats}, the port of metrics of beat with STACK_METRICS_PORT={base}" in ran.stderr
+
+
+@pytest.mark.parametrize("name", [*(name for name in PORTS if name not in LEFT_OUT), page_of("beat")])
 def test_up_refuses_a_taken_port_and_says_who_holds_it(own_shell: dict[str, str], name: str) -> None:
     place = Place.from_environment(own_shell)
-    with socket.create_server(("127.0.0.1", place.ports[name])):
+    with socket.create_server(("127.0.0.1", place.every_port[name])):
         ran = stack_command(own_shell, "up")
     assert ran.returncode == 1
     (sentence,) = ran.stderr.strip().splitlines()
-    assert sentence.startswith(f"Port {place.ports[name]} for {name} is taken by ")
+    assert sentence.startswith(f"Port {place.every_port[name]} for {name} is taken by ")
     assert f"(process {os.getpid()})" in sentence
-    assert f"make up {PORTS[name][0]}=" in sentence
+    assert f"make up {variable(name)}=" in sentence
     assert members(place) == []
-    assert [port for port in place.ports.values() if listeners(port)] == []
+    assert [port for port in place.every_port.values() if listeners(port)] == []
 
 
 def test_down_and_status_of_nothing_say_so(own_shell: dict[str, str]) -> None:

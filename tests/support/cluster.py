@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,6 +82,19 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
             old = result.get(key)
             result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
     return result
+
+
+@contextmanager
+def forwarded(command: list[str]) -> Iterator[str]:
+    """Run `kubectl port-forward` of a port on any free one, and give the address."""
+    # The last word is local:remote.
+    command[-1] = f":{command[-1].partition(':')[2]}"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield f"http://{process.stdout.readline().split()[2]}"
+        finally:
+            process.terminate()
 
 
 class Release(Ledger):

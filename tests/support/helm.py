@@ -16,6 +16,7 @@ from scripts.versions import ROOT, pinned
 from tests.support import kubernetes
 
 CHART = ROOT / "helm" / "celery"
+MONITORING = ROOT / "helm" / "monitoring"
 TEMPLATES = sorted(path for path in (CHART / "templates").rglob("*") if path.is_file())
 # Files of values that come with the chart, by their names.
 EXAMPLES = {path.parent.name: path for path in sorted(CHART.glob("examples/*/values.yaml"))}
@@ -23,7 +24,8 @@ ENVIRONMENTS = {path.stem: path for path in sorted(CHART.glob("environments/*.ya
 RELEASE, NAMESPACE = "shop", "tasks"
 # What the names of the release's objects begin with.
 PREFIX = f"{RELEASE}-celery"
-# The one value without a default.
+# The one value without a default, of each chart.
+LOGIN = {"grafana": {"existingSecret": "grafana-login"}}
 IMAGE = {"image": {"repository": "registry.example.com/shop"}}
 # Every value of the chart, by the names of the chart's own file.
 DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
@@ -108,10 +110,10 @@ def run(
     namespace: str = NAMESPACE,
     helm: str = "helm",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `helm template` with the chart's one necessary value and with `values`, and return how it ended."""
+    """Run `helm template` with `values`, for helm/celery with its one necessary value too, and return how it ended."""
     command = [str(_tool(helm)), "template", release, str(chart), "--namespace", namespace, "--values", "-"]
     command += ["--kube-version", pinned("KUBERNETES_VERSION")]
-    text = json.dumps({**IMAGE, **values})
+    text = json.dumps({**(IMAGE if chart == CHART else {}), **values})
     return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
 
 

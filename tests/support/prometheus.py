@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,33 +11,20 @@ import httpx
 
 from scripts import toolbox
 from scripts.ports import free_port
+from scripts.stack import prometheus
+from scripts.stack.prometheus import Pages
 from tests.support.stack import until
-
-# The labels of a page, by its port.
-Pages = Mapping[int, Mapping[str, str]]
 
 
 @contextmanager
 def reading(folder: Path, pages: Pages, rules: tuple[Path, ...] = ()) -> Iterator[str]:
     """Run a Prometheus that reads each of `pages` once a second; yield its address."""
-    targets = [{"targets": [f"127.0.0.1:{port}"], "labels": dict(labels)} for port, labels in pages.items()]
-    configuration = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "5s"},
-        "scrape_configs": [{"job_name": "pages", "static_configs": targets}],
-        "rule_files": [str(path) for path in rules],
-    }
-    # JSON is YAML.
-    (folder / "prometheus.yml").write_text(json.dumps(configuration), encoding="utf-8")
-    address = f"127.0.0.1:{free_port()}"
+    prometheus.write(folder, prometheus.configuration(pages, "1s", rules))
+    port = free_port()
+    address = f"127.0.0.1:{port}"
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
-            [
-                str(toolbox.find("prometheus")),
-                *("--config.file", str(folder / "prometheus.yml"), "--storage.tsdb.path", str(folder / "tsdb")),
-                *("--web.listen-address", address, "--log.level", "warn"),
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            prometheus.command(toolbox.find("prometheus"), folder, port), stdout=log, stderr=subprocess.STDOUT
         )
         try:
             until(lambda: process.poll() is not None or _ready(address), 60, "Prometheus is ready")

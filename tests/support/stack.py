@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 
 from scripts.ports import free_port
-from scripts.stack.place import PORTS, Place, client_environment
+from scripts.refused import Refused
+from scripts.stack.place import PAGES, PORTS, Place, client_environment
 from scripts.stack.supervision import Supervisor, listeners, members
 from tests.conftest import ROOT
 
@@ -123,13 +124,15 @@ def running(folder: Path, **settings: str) -> Iterator[Stack]:
     assert "no process and no port is left" in ran.stdout
     _, left = psutil.wait_procs(known, timeout=5)
     assert left == []
-    assert [port for port in place.ports.values() if listeners(port)] == []
+    assert [port for port in place.every_port.values() if listeners(port)] == []
 
 
 def shell_for(folder: Path, **settings: str) -> dict[str, str]:
     """Return an environment for a stack that is not started yet: free ports, a folder of its own."""
     shell = {name: value for name, value in os.environ.items() if name not in _LAID_BY_TESTS}
-    ports: dict[str, str] = {}
-    while len(set(ports.values())) < len(PORTS):
-        ports = {variable: str(free_port()) for variable, _ in PORTS.values()}
-    return shell | SETTINGS | settings | ports | {"STACK_DIR": str(folder)}
+    while True:
+        ports = {variable: str(free_port(len(PAGES))) for variable, _ in PORTS.values()}
+        # Two of them may be one, or one among the pages'.
+        with suppress(Refused):
+            Place.from_environment(ports)
+            return shell | SETTINGS | settings | ports | {"STACK_DIR": str(folder)}

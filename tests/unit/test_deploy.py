@@ -34,6 +34,14 @@ def test_values_of_ones_own_win_over_the_environments(tmp_path: Path) -> None:
     assert not environment.load("kind", values=str(tmp_path / "mine.yaml")).brings_its_image
 
 
+def test_monitoring_comes_with_an_environment_that_has_values_for_it() -> None:
+    beside = environment.load("kind", namespace="shop").monitoring
+    assert beside is not None
+    assert (beside.release, beside.namespace, beside.chart.name) == ("monitoring", "shop", "monitoring")
+    assert beside.brings_its_image, "what is built or pulled for the application's cluster is for its monitoring, too"
+    assert environment.load("production", context="here").monitoring is None
+
+
 def deployment(**status: Any) -> dict[str, Any]:
     return {"kind": "Deployment", "metadata": {"name": "w", "generation": 2}, "spec": {"replicas": 2}, "status": status}
 

@@ -112,7 +112,7 @@ def test_another_port_changes_the_description_of_every_process_that_uses_it(plac
     changed = [
         process.name for process in describe(moved, {}) if process.environment != before[process.name].environment
     ]
-    assert sorted(changed) == sorted(set(before) - {"sandbox"})
+    assert sorted(changed) == sorted(set(before) - {"sandbox", "prometheus"})
 
 
 @pytest.mark.parametrize("text", ['a"', '"a"', """a"b'c""", "a\nb", "a ;b", 'a"b ;c'])

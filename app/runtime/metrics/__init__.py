@@ -1,4 +1,4 @@
-"""Worker and beat -> Prometheus: what happens to tasks, counted where it is known, on a page of the process itself.
+"""Worker, beat, API -> Prometheus: what happens to tasks, counted where it is known, on a page of the process itself.
 
 Everything about a message is known in the worker's main process, which gets it, hands it to the pool and hears how it
 ended; so it is counted there, in plain memory, whatever becomes of pool processes. One fact is known in a pool process
@@ -13,7 +13,7 @@ is the text of the page and the server.
 Nothing here disturbs a task: what fails is said once, in a sentence, and not counted.
 """
 
-from app.runtime.metrics.page import serve_beat, serve_worker
+from app.runtime.metrics.page import serve_beat, serve_producer, serve_worker
 from app.runtime.metrics.tasks import LEFT, buried, follow
 
-__all__ = ["LEFT", "buried", "follow", "serve_beat", "serve_worker"]
+__all__ = ["LEFT", "buried", "follow", "serve_beat", "serve_producer", "serve_worker"]

@@ -1,4 +1,4 @@
-"""Numbers -> Prometheus: the page of a worker or a beat, served by a thread of that process."""
+"""Numbers -> Prometheus: the page of a worker, a beat or a producer, served by a thread of that process."""
 
 from __future__ import annotations
 
@@ -75,6 +75,13 @@ def serve_beat(app: Celery, options: Options, last_tick: Callable[[], float | No
     if options.metrics_port:
         counted = Tasks(app, "")
         _serve(options, counted, lambda: [*_sent(counted), *_gauges(texts, {name: last_tick()})])
+
+
+def serve_producer(app: Celery, options: Options) -> None:
+    """Count what this process sends and serve its page, if `options` name a port; raises nothing."""
+    if options.metrics_port:
+        counted = Tasks(app, "")
+        _serve(options, counted, lambda: list(_sent(counted)))
 
 
 @quietly

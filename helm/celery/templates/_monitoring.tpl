@@ -1,5 +1,5 @@
 {{/*
-celery.hasMetrics: "true" when workers and beat serve a page for Prometheus.
+celery.hasMetrics: "true" when workers, beat and the API serve a page for Prometheus.
 Params: the root context.
 */}}
 {{- define "celery.hasMetrics" -}}
@@ -7,7 +7,8 @@ Params: the root context.
 {{- end -}}
 
 {{/*
-celery.metricsEnv, celery.metricsPorts: what a container needs to serve its page.
+celery.metricsEnv, celery.metricsPorts, celery.metricsContainerPort: what a container needs to serve its page; the last
+is for one that has other ports, too.
 Params: the root context.
 */}}
 {{- define "celery.metricsEnv" }}
@@ -15,24 +16,34 @@ Params: the root context.
 - {name: CELERY_METRICS_PORT, value: {{ .Values.metrics.port | int | quote }}}
 {{- end }}
 {{- end -}}
-{{- define "celery.metricsPorts" -}}
+{{- define "celery.metricsContainerPort" -}}
 {{- if include "celery.hasMetrics" . -}}
+- {name: metrics, containerPort: {{ .Values.metrics.port | int }}}
+{{- end -}}
+{{- end -}}
+{{- define "celery.metricsPorts" -}}
+{{- with include "celery.metricsContainerPort" . -}}
 ports:
-  - {name: metrics, containerPort: {{ .Values.metrics.port | int }}}
+  {{- . | nindent 2 }}
 {{- end -}}
 {{- end -}}
 
 {{/*
-celery.metricsIngress: lets Prometheus read the page on the port named metrics, and nobody else anything.
-Without a peer there is no rule, which would let everybody in.
+celery.metricsIngress, celery.metricsPeers: lets Prometheus read the page on the port named metrics, and nobody else
+anything; the second is for a policy that has other rules. Without a peer there is no rule, which would let everybody in.
 Params: the root context.
 */}}
-{{- define "celery.metricsIngress" -}}
+{{- define "celery.metricsPeers" -}}
 {{- if and (include "celery.hasMetrics" .) .Values.networkPolicy.prometheus -}}
+- from:
+    {{- toYaml .Values.networkPolicy.prometheus | nindent 4 }}
+  ports: [{port: metrics, protocol: TCP}]
+{{- end -}}
+{{- end -}}
+{{- define "celery.metricsIngress" -}}
+{{- with include "celery.metricsPeers" . -}}
 ingress:
-  - from:
-      {{- toYaml .Values.networkPolicy.prometheus | nindent 6 }}
-    ports: [{port: metrics, protocol: TCP}]
+  {{- . | nindent 2 }}
 {{- end -}}
 {{- end -}}
 
@@ -51,7 +62,7 @@ Usage: {{ include "celery.podAnnotations" (list $ .Values.exporter.podAnnotation
 {{- end -}}
 
 {{/*
-celery.metricsPort: the port of the pages of workers and beat, 0 when they have none.
+celery.metricsPort: the port of the pages of workers, beat and the API, 0 when they have none.
 Params: the root context.
 */}}
 {{- define "celery.metricsPort" -}}

@@ -34,8 +34,8 @@ Params: the root context.
 {{- range $path, $_ := .Files.Glob "files/rules/*.yaml" -}}
 {{- $text := $.Files.Get $path | replace `namespace=~".*"` $own | replace `namespace=~".+"` $namespace -}}
 {{- $text = $text | replace ".*celery-" (printf "%s-" (include "celery.fullname" $)) -}}
-{{- with $.Values.monitoring.prometheusRule.runbookUrl }}{{ $text = $text | replace "docs/runbook.md" . }}{{ end -}}
-{{- with $.Values.monitoring.prometheusRule.grafanaUrl }}{{ $text = $text | replace "dashboard_url: /d/" (printf "dashboard_url: %s/d/" (trimSuffix "/" .)) }}{{ end -}}
+{{- with $.Values.monitoring.runbookUrl }}{{ $text = $text | replace "docs/runbook.md" . }}{{ end -}}
+{{- with $.Values.monitoring.grafanaUrl }}{{ $text = $text | replace "dashboard_url: /d/" (printf "dashboard_url: %s/d/" (trimSuffix "/" .)) }}{{ end -}}
 {{- range $group := ($text | fromYaml).groups -}}
 {{- $missing := list -}}
 {{- range $source := splitList "." $group.name | last | splitList "+" }}{{ $missing = append $missing (get $sources $source) }}{{ end -}}

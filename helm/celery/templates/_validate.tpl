@@ -47,8 +47,10 @@ Params: the root context.
 {{- if and .Values.monitoring.podMonitor.enabled (not .Values.metrics.enabled) }}
 - monitoring.podMonitor is enabled and no worker serves a page: write metrics.enabled: true, or monitoring.podMonitor.enabled: false.
 {{- end }}
-{{- if and .Values.monitoring.prometheusRule.enabled (not (include "celery.hasMetrics" .)) (not (include "celery.ownExporter" .)) }}
-- monitoring.prometheusRule is enabled and nothing serves the numbers that its alerts are about: write exporter.enabled: true and metrics.enabled: true, or monitoring.prometheusRule.enabled: false.
+{{- range $name := list "prometheusRule" "rules" }}
+{{- if and (get $.Values.monitoring $name).enabled (not (include "celery.hasMetrics" $)) (not (include "celery.ownExporter" $)) }}
+- monitoring.{{ $name }} is enabled and nothing serves the numbers that its alerts are about: write exporter.enabled: true and metrics.enabled: true, or monitoring.{{ $name }}.enabled: false.
+{{- end }}
 {{- end }}
 {{- if and .Values.monitoring.annotations (not .Values.metrics.enabled) (not .Values.exporter.enabled) }}
 - monitoring.annotations is true and nothing serves a page: write metrics.enabled: true and exporter.enabled: true, or monitoring.annotations: false.
