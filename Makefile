@@ -40,6 +40,17 @@ STACK_API_PORT ?=
 STACK_EXPORTER_PORT ?=
 STACK_PROMETHEUS_PORT ?=
 STACK_METRICS_PORT ?=
+# The same for containers: `make compose-up PROFILE=full PORT_API=8100 SCALE="worker-email=3"`.
+export PORT_API PORT_FLOWER PORT_EXPORTER PORT_PROMETHEUS PORT_GRAFANA PORT_SANDBOX
+PORT_API ?=
+PORT_FLOWER ?=
+PORT_EXPORTER ?=
+PORT_PROMETHEUS ?=
+PORT_GRAFANA ?=
+PORT_SANDBOX ?=
+PROFILE ?=
+SCALE ?=
+PURGE ?=
 
 ##@ Start here
 .PHONY: help venv up down status logs
@@ -69,6 +80,17 @@ send: venv ## Send tasks and wait for them (TASK=tasks.check_status N=100 ARGS='
 queues: venv ## Show the queues: what waits, what runs, what died (ARGS='pause email')
 	@$(PYTHON) -m scripts.stack exec -- $(PYTHON) -m app.queue_cli $(or $(ARGS),inspect)
 
+##@ Docker Compose
+.PHONY: compose-up compose-down compose-smoke
+compose-up: venv ## Start the stack in containers and send real work through it (PROFILE=light, SCALE=worker-email=3, JSON=1)
+	@$(PYTHON) -m scripts.compose up $(json) --profile "$(PROFILE)" --scale "$(SCALE)"
+
+compose-down: venv ## End it after its running tasks, or at once (NOW=1); its volumes stay, or go (PURGE=1)
+	@$(PYTHON) -m scripts.compose down $(json) $(if $(NOW),--now) $(if $(PURGE),--purge)
+
+compose-smoke: venv ## Send a task through every queue of it, and ask everything else how it is (JSON=1)
+	@$(PYTHON) -m scripts.compose smoke $(json)
+
 ##@ Kubernetes
 .PHONY: cluster-up cluster-down image deploy undeploy smoke scale-status
 cluster-up: venv ## Make a Kubernetes of three nodes on this machine: kind, KEDA, metrics-server (JSON=1)
@@ -93,7 +115,7 @@ scale-status: venv ## Show what scales each worker group, how far it has got, an
 	@$(PYTHON) -m scripts.deploy scale-status $(where)
 
 ##@ Test
-.PHONY: test test-unit test-contract test-chart alerts-test test-stack test-faults test-dashboards test-image test-kind test-cluster
+.PHONY: test test-unit test-contract test-chart alerts-test test-stack test-faults test-dashboards test-image test-compose test-kind test-cluster
 test: test-unit test-contract test-chart test-stack ## Run the fast tiers: unit, contract, chart, stack (see tests/README.md)
 
 test-unit: venv ## Functions and a real Redis of their own (about 2 min)
@@ -126,6 +148,9 @@ test-dashboards: venv ## Ask every query of every dashboard of a Prometheus that
 
 test-image: venv ## Build the image and run each of its commands in a container
 	$(PYTEST) tests/image
+
+test-compose: venv ## The containers of Docker Compose: killed under load, scaled, taken away (a Docker Engine, about 4 min)
+	$(PYTEST) tests/compose
 
 test-kind: venv ## The engine and the cluster themselves: killed, mended, taken away (root, about 5 min)
 	@scripts/tools.sh dockerd:docker.io jq:jq
@@ -162,7 +187,7 @@ fmt: venv ## Format and fix what can be fixed
 	$(PYTHON) -m ruff format .
 
 lock: venv ## Compile requirements/*.in into *.txt with hashes (UPGRADE=1 takes the newest versions)
-	@for name in app dev; do \
+	@for name in app dev sandbox; do \
 	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    $(if $(UPGRADE),--upgrade) requirements/$$name.in --output-file requirements/$$name.txt; \
 	done

@@ -90,6 +90,14 @@ def build(source: Source = APP, tag: str | None = None, target: str = "") -> tup
     return references
 
 
+def have(source: Source = APP) -> str:
+    """Return the reference of the image of today's content, built only where there is none. Raises Refused."""
+    base = ensure(pinned("PYTHON_IMAGE"))
+    repository = os.environ.get("IMAGE_REPOSITORY") or source.repository if source is APP else source.repository
+    reference = f"{repository}:{source.version}-{source.digest(base)}"
+    return reference if _inspect(reference) else build(source)[0]
+
+
 def ensure(name: str) -> str:
     """Return the id of an image: of the one that is there, else pulled, else built by tests/kind. Raises Refused."""
     use_engine()

@@ -43,7 +43,7 @@ def test_the_python_that_is_asked_for_is_the_one_that_is_checked_and_locked() ->
 def test_every_locked_package_is_pinned_and_has_its_hashes(path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     packages = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
-    assert len(packages) > 20
+    assert len(packages) > 10
     assert [line for line in packages if not re.match(r"[a-z0-9.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)] == []
 
 

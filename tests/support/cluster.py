@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from scripts.deploy import release, rollout
 from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
 from scripts.refused import Refused
+from tests.support.ledger import Ledger
 from tests.support.stack import until
 
 # A release that fits beside others on a small machine, with the tasks that fail and sleep on request.
@@ -35,24 +35,6 @@ SMALL: dict[str, Any] = {
 }
 # Seconds.
 READY_WITHIN = 180
-
-
-# Keys of the broker whose messages name a task.
-WHERE = """
-import json
-from app.celery_app import app
-from app.queues import GROUPS
-from app.runtime.clients import pooled
-from app.runtime.keys import Keys
-keys, found = Keys.of(app), []
-with pooled(app) as client:
-    for name, group in GROUPS.items():
-        texts = {{key: client.lrange(key, 0, -1) for queue in group.queues for key in keys.waiting(queue)}}
-        texts |= {{keys.unacked(name): client.hvals(keys.unacked(name))}}
-        texts |= {{keys.dead_letters(name): client.hvals(keys.dead_letters(name))}}
-        found += [key for key, each in texts.items() if any(b"{task}" in text for text in each)]
-print(json.dumps(found))
-"""
 
 
 @dataclass(frozen=True)
@@ -115,7 +97,7 @@ def forwarded(command: list[str]) -> Iterator[str]:
             process.terminate()
 
 
-class Release:
+class Release(Ledger):
     """One release: install it, run things in it, and hold its tasks to account."""
 
     def __init__(
@@ -167,50 +149,8 @@ class Release:
         """Return what a command prints in a pod's first container. Raises Refused when it fails."""
         return self.kube.kubectl("exec", pod, "--", *command, timeout=150)
 
-    def python(self, code: str) -> Any:
-        """Return what Python prints as JSON in the producer's pod, which knows the application and its broker."""
-        return json.loads(self.execute(self.producer, "python", "-c", code).splitlines()[-1])
-
-    def send(self, task: str, *arguments: object, count: int = 1, queue: str = "", wait: bool = False) -> list[str]:
-        """Publish tasks and return the ids of those that were accepted."""
-        options = ["--args", json.dumps(arguments), "-n", str(count), "--json", *(["--queue", queue] if queue else [])]
-        options.append("--wait" if wait else "--no-wait")
-        answer = self.execute(self.producer, "python", "-m", "app.producer", task, *options)
-        return list(json.loads(answer)["task_ids"])
-
-    def runs(self, ledger: str) -> list[dict[str, Any]]:
-        """Return the starts and ends that tasks.faults.sleep has recorded under a name."""
-        return list(
-            self.python(f"import json; from app.store import store; print(json.dumps(store().runs({ledger!r})))")
-        )
-
-    def ended(self, ledger: str) -> set[str]:
-        return {run["task_id"] for run in self.runs(ledger) if run["what"] == "end"}
-
-    def started(self, ledger: str) -> set[str]:
-        return {run["task_id"] for run in self.runs(ledger) if run["what"] == "start"}
-
-    def agrees(self, ledger: str, sent: list[str], seconds: float, repeats: int = 0) -> None:
-        """Wait until every sent task has ended; fail for one that is lost, unknown, or started more than it may.
-
-        `repeats`: how many starts more than tasks there may be, for tests that kill workers; a start without an end
-        is a run that was cut off.
-        """
-        try:
-            until(lambda: set(sent) <= self.ended(ledger), seconds, f"all {len(sent)} tasks of {ledger} have ended")
-        except AssertionError as error:
-            missing = sorted(set(sent) - self.ended(ledger))[:5]
-            where = {task: self.python(WHERE.format(task=task)) for task in missing}
-            started = {run["task_id"]: run for run in self.runs(ledger) if run["task_id"] in missing}
-            raise AssertionError(
-                f"{error}; some that haven't, and where they are: {where}; they started: {started}"
-            ) from None
-        runs = self.runs(ledger)
-        starts = Counter(run["task_id"] for run in runs if run["what"] == "start")
-        assert set(starts) - set(sent) == set(), "tasks ran that nobody sent"
-        assert set(sent) - set(starts) == set(), f"tasks ended that never started: {runs}"
-        again = {task: count for task, count in starts.items() if count > 1}
-        assert starts.total() - len(sent) <= repeats, f"started more than once: {again}"
+    def beside(self, *command: str) -> str:
+        return self.execute(self.producer, *command)
 
     def smoke(self) -> str:
         """Run `helm test` and return its log. Raises Refused with it when a check fails."""
