@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from scripts import image as images
+from scripts.compose.__main__ import SANDBOX
 from scripts.versions import pinned
 from tests.conftest import ROOT
 from tests.image.containers import docker
@@ -107,7 +108,7 @@ def test_the_inputs_are_all_that_docker_is_given() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     given = {line[1:] for line in lines if line.startswith("!")}
     assert "*" in lines
-    assert given | {".dockerignore"} == set(images.APP.inputs)
+    assert given | {".dockerignore"} == {*images.APP.inputs, *SANDBOX.inputs}
 
 
 def test_a_plain_docker_build_takes_the_same_base() -> None:
