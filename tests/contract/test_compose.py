@@ -341,3 +341,18 @@ def test_grafana_finds_its_dashboards_where_its_provisioning_looks() -> None:
     (provider,) = yaml.safe_load((provisioning / "dashboards" / "celery.yaml").read_text())["providers"]
     assert list(mounts[provider["options"]["path"]].glob("*.json"))
     assert "${PROMETHEUS_URL}" in (provisioning / "datasources" / "prometheus.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_monitoring_has_the_memory_that_its_chart_gives_it(name: str) -> None:
+    values = yaml.safe_load((ROOT / "helm" / "monitoring" / "values.yaml").read_text(encoding="utf-8"))
+    limit = values[name]["resources"]["limits"]["memory"]
+    mebibytes = int(limit[:-2]) << (10 if limit.endswith("Gi") else 0)
+    assert int(service(name)["deploy"]["resources"]["limits"]["memory"]) == mebibytes << 20
+
+
+def test_grafana_is_set_up_as_by_its_chart() -> None:
+    template = ROOT / "helm" / "monitoring" / "templates" / "grafana" / "deployment.yaml"
+    there = dict(re.findall(r"name: (GF_\w+), value: \"?(\w+)\"?\}", template.read_text(encoding="utf-8")))
+    assert len(there) >= 4
+    assert {key: service("grafana")["environment"].get(key) for key in there} == there
