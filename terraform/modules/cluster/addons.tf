@@ -25,6 +25,15 @@ resource "aws_iam_role_policy_attachment" "addon" {
   policy_arn = "arn:${local.partition}:iam::aws:policy/${each.value.policy}"
 }
 
+resource "aws_eks_pod_identity_association" "addon" {
+  for_each        = local.addon_identities
+  cluster_name    = aws_eks_cluster.this.name
+  namespace       = "kube-system"
+  service_account = each.value.service_account
+  role_arn        = aws_iam_role.addon[each.key].arn
+  depends_on      = [aws_iam_role_policy_attachment.addon]
+}
+
 # Before the nodes: a node is not ready without its network.
 resource "aws_eks_addon" "early" {
   for_each             = local.early_addons
@@ -32,14 +41,7 @@ resource "aws_eks_addon" "early" {
   addon_name           = each.key
   addon_version        = lookup(var.addon_versions, each.key, null)
   configuration_values = each.value
-  dynamic "pod_identity_association" {
-    for_each = { for name, identity in local.addon_identities : name => identity if name == each.key }
-    content {
-      role_arn        = aws_iam_role.addon[pod_identity_association.key].arn
-      service_account = pod_identity_association.value.service_account
-    }
-  }
-  depends_on = [aws_iam_role_policy_attachment.addon]
+  depends_on           = [aws_eks_pod_identity_association.addon]
 }
 
 # After them: AWS calls an add-on degraded whose pods find no node.
@@ -48,12 +50,5 @@ resource "aws_eks_addon" "late" {
   cluster_name  = aws_eks_cluster.this.name
   addon_name    = each.key
   addon_version = lookup(var.addon_versions, each.key, null)
-  dynamic "pod_identity_association" {
-    for_each = { for name, identity in local.addon_identities : name => identity if name == each.key }
-    content {
-      role_arn        = aws_iam_role.addon[pod_identity_association.key].arn
-      service_account = pod_identity_association.value.service_account
-    }
-  }
-  depends_on = [aws_eks_node_group.this, aws_iam_role_policy_attachment.addon]
+  depends_on    = [aws_eks_node_group.this, aws_eks_pod_identity_association.addon]
 }

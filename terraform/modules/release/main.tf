@@ -12,9 +12,10 @@ locals {
       }
     }
   }
-  # The operator carries the password past Terraform, so no state has it.
+  # The operator carries the password past Terraform, so no state has it. Lists replace each other in Helm, so objects of
+  # your own are taken along.
   external_secret = try(var.broker.secret_store, "") == "" ? {} : {
-    extraObjects = [{
+    extraObjects = concat(flatten([for text in var.values : try(yamldecode(text).extraObjects, [])]), [{
       apiVersion = "external-secrets.io/v1"
       kind       = "ExternalSecret"
       metadata   = { name = var.broker.existing_secret, namespace = var.namespace }
@@ -24,7 +25,7 @@ locals {
         target          = { name = var.broker.existing_secret }
         data            = [{ secretKey = "broker-password", remoteRef = { key = var.broker.secret_key, property = "broker-password" } }]
       }
-    }]
+    }])
   }
 
   on_system        = var.node_groups.system == "" ? {} : { nodeSelector = { node-group = var.node_groups.system } }
@@ -74,8 +75,9 @@ resource "helm_release" "celery" {
   values = concat(
     [file("${var.charts}/celery/environments/${var.environment}.yaml")],
     [yamlencode(local.image), yamlencode(local.broker), yamlencode(local.broker_placement), yamlencode(local.placement)],
-    [yamlencode(local.workers), yamlencode(local.external_secret), yamlencode(local.egress), yamlencode(local.pages)],
+    [yamlencode(local.workers), yamlencode(local.egress), yamlencode(local.pages)],
     var.values,
+    [yamlencode(local.external_secret)],
   )
 }
 

@@ -3,7 +3,7 @@
 locals {
   defaults = yamldecode(file("${var.chart}/values.yaml"))
   layers   = [for text in reverse(var.values) : yamldecode(text)]
-  module   = coalesce([for layer in local.layers : try(layer.app.module, null)]..., local.defaults.app.module)
+  module   = coalesce(concat([for layer in local.layers : try(layer.app.module, null)], [local.defaults.app.module])...)
   runs     = local.module == local.defaults.app.module
   own      = flatten([for layer in local.layers : keys(try(layer.workers.groups, {}))])
   example  = local.runs ? concat(keys(local.defaults.workers.exampleGroups), flatten([for layer in local.layers : keys(try(layer.workers.exampleGroups, {}))])) : []
