@@ -76,9 +76,11 @@ def plan(path: Path) -> Any:
 
 
 def counts_of_plan(shown: Any) -> dict[str, float]:
-    """Return how many of each priced thing stand when the plan is done. `shown` is what terraform show -json printed."""
+    """Return how many of each priced thing stand when the plan is done. `shown` is what terraform show -json printed
+    of a plan or of a state.
+    """
     found: Counter[str] = Counter()
-    for resource in _resources(shown.get("planned_values", {}).get("root_module", {})):
+    for resource in _resources((shown.get("planned_values") or shown.get("values") or {}).get("root_module", {})):
         kind, values = resource["type"], resource["values"]
         if kind in PRICED:
             for name, number in PRICED[kind](values):
