@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(900)
 # What ministack tells otherwise than it was told, so that a second plan wants to change it. A resource that stands here
 # and is clean fails the test, and so does one that is dirty and doesn't. (In moto, the network's flow log is clean.)
 FALSIFIED = {
-    "module.broker.aws_elasticache_parameter_group.this": "ministack returns the family's defaults as if they had been set",
+    "module.broker.aws_elasticache_parameter_group.this": "ministack returns the family's defaults as if set",
     "module.broker.aws_elasticache_replication_group.this": "ministack forgets the key and automatic minor upgrades",
     'module.cluster.aws_eks_node_group.this["system"]': "ministack forgets the launch template and how nodes are updated",
     'module.cluster.aws_eks_node_group.this["workers"]': "ministack forgets the launch template and how nodes are updated",
@@ -105,10 +105,9 @@ def test_a_second_plan_changes_nothing_but_what_the_emulator_falsifies(made: Mad
 
 
 def test_what_helm_would_be_given_is_what_the_chart_takes_and_puts_pods_on_their_nodes(made: Made) -> None:
-    objects = helm.render(helm.merged(made.values))
+    objects = helm.render(helm.merged(made.values), release="celery", namespace="celery")
     worker, beat = (
-        objects.worker("email")["spec"]["template"]["spec"],
-        objects["Deployment", "celery-beat"]["spec"]["template"]["spec"],
+        objects["Deployment", f"celery-{name}"]["spec"]["template"]["spec"] for name in ("worker-email", "beat")
     )
     assert worker["nodeSelector"] == {"node-group": "workers"}
     assert [item["value"] for item in worker["tolerations"]] == ["workers"]
@@ -117,6 +116,8 @@ def test_what_helm_would_be_given_is_what_the_chart_takes_and_puts_pods_on_their
     secret = objects["ExternalSecret", "celery-broker"]["spec"]["data"][0]
     assert secret["remoteRef"] == {"key": made.outputs["broker"]["secret"], "property": secret["secretKey"]}
     assert worker["serviceAccountName"] == "celery-worker-email"
+    agent = {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80, "protocol": "TCP"}]}
+    assert agent in objects["NetworkPolicy", "celery-worker"]["spec"]["egress"]
 
 
 def test_a_password_is_in_nothing_that_helm_is_given_and_in_the_state_at_the_one_place_that_is_said(made: Made) -> None:

@@ -26,7 +26,7 @@ run "no_charts" {
   variables {
     charts = "."
   }
-  expect_failures = [var.charts, var.environment]
+  expect_failures = [var.charts]
 }
 
 run "an_unknown_environment" {
