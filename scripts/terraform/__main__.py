@@ -1,9 +1,10 @@
-"""`make tf-plan`, `tf-apply`, `tf-destroy`, `tf-validate`, `tf-cost` and a part of `tf-test`: Terraform with its checks."""
+"""`make tf-plan`, `tf-apply`, `tf-destroy`, `tf-validate`, `tf-cost` and a part of `tf-test`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -21,7 +22,7 @@ MODULES = ("network", "cluster", "broker", "release/groups", "release")
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Show what would change; 0 nothing or something, as told, 1 refused."""
+    """Show what would change."""
     terraform = _ready(options)
     terraform.run("plan", "-input=false", *options.terraform)
     return 0
@@ -45,7 +46,8 @@ def _change(options: argparse.Namespace, verb: str) -> int:
         terraform.run("plan", "-input=false", *ways, file, *options.terraform)
         if not options.yes and not _agreed(verb):
             raise Refused(
-                f"Nothing was done: say yes to the plan, or YES=1 make tf-{verb} ENV={options.env} where nobody is asked.",
+                f"Nothing was done: say yes to the plan, or YES=1 make tf-{verb} ENV={options.env} "
+                "where nobody is asked.",
                 2,
             )
         try:
@@ -102,24 +104,18 @@ def _left_out(folder: Path) -> bool:
     """Say that a folder is left out because a provider is not on this machine, nor a way to its registry asked for."""
     text = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.tf"))
     needs_helm = "helm_release" in text or 'provider "helm"' in text
-    if not needs_helm or providers.in_mirror("helm") or _asked_for_registry():
+    if not needs_helm or providers.in_mirror("helm") or os.environ.get("TF_REGISTRY"):
         return False
     print(
-        f"{folder.parent.name}/{folder.name} is left out, since Terraform's provider helm is not on this machine: name a "
-        "folder that has it with TF_PROVIDER_MIRROR=folder, or let it be downloaded with TF_REGISTRY=1."
+        f"{folder.parent.name}/{folder.name} is left out, since Terraform's provider helm is not on this machine: name "
+        "a folder that has it with TF_PROVIDER_MIRROR=folder, or let it be downloaded with TF_REGISTRY=1."
     )
     return True
 
 
-def _asked_for_registry() -> bool:
-    import os
-
-    return bool(os.environ.get("TF_REGISTRY"))
-
-
 @contextmanager
 def _copy() -> Iterator[Path]:
-    """Give a copy of terraform/ beside the charts, so that what Terraform writes beside its files is gone afterwards."""
+    """Give a copy of terraform/ beside the charts, so that what Terraform writes there is gone afterwards."""
     with tempfile.TemporaryDirectory() as temporary:
         kept = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars", "backend.tf")
         shutil.copytree(ROOT / "terraform", Path(temporary) / "terraform", ignore=kept)
@@ -151,7 +147,6 @@ def _planned(options: argparse.Namespace) -> object:
     terraform = _ready(options)
     with tempfile.TemporaryDirectory() as temporary:
         file = str(Path(temporary) / "plan")
-        # A plan from nothing counts all there is, whatever is there already.
         terraform.run("plan", "-input=false", f"-out={file}", *options.terraform, quiet=True)
         return json.loads(terraform.run("show", "-json", file, quiet=True))
 

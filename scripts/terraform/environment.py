@@ -30,7 +30,7 @@ def load(name: str, folder: Path = FOLDER) -> Path:
 
 def given(folder: Path, variable: str) -> str:
     """Return the text that files or the environment give a variable, or nothing."""
-    files = sorted(folder.glob("*.auto.tfvars"), reverse=True) + [folder / "terraform.tfvars"]
+    files = [*sorted(folder.glob("*.auto.tfvars"), reverse=True), folder / "terraform.tfvars"]
     for text in (path.read_text(encoding="utf-8") for path in files if path.is_file()):
         found = re.search(rf'^\s*{variable}\s*=\s*"([^"]*)"', text, re.MULTILINE)
         if found:

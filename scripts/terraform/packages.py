@@ -1,4 +1,4 @@
-"""Python packages that pin what the project's own environment needs otherwise: each file of them in a cache of its own."""
+"""Packages that pin what the project needs otherwise: each file of them in an environment of its own, in the cache."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scripts.cluster import cache
 from scripts.progress import run, step
+from scripts.refused import exit_with
 from scripts.versions import ROOT
 
 PIP = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--only-binary", ":all:")
@@ -29,3 +30,14 @@ def programs(name: str) -> Path:
                     run(command, hint="check the network, then run this again")
             (folder / ".whole").touch()
     return folder / "bin"
+
+
+def main() -> int:
+    """Install what the tests need, so that none of them waits for another's installing."""
+    for name in ("terraform", "checkov"):
+        programs(name)
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with(main)

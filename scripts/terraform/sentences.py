@@ -9,8 +9,8 @@ import re
 KNOWN = (
     (
         r"AWS account ID not allowed: (\d+)",
-        "These credentials are of account {0}, which is not the expected_account_id of environment {env}: choose others with "
-        "AWS_PROFILE=name, or correct terraform/environments/{env}/terraform.tfvars.",
+        "These credentials are of account {0}, which is not the expected_account_id of environment {env}: choose "
+        "others with AWS_PROFILE=name, or correct terraform/environments/{env}/terraform.tfvars.",
     ),
     (
         r"No valid credential sources found|failed to refresh cached credentials|failed to get shared config profile",
@@ -21,9 +21,10 @@ KNOWN = (
         "The AWS credentials have expired: log in again (aws sso login), then repeat this.",
     ),
     (
-        r"InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|InvalidAccessKeyId|AuthFailure",
-        "AWS doesn't accept these credentials: aws sts get-caller-identity shows whether they are right; choose others with "
-        "AWS_PROFILE=name.",
+        r"GetCallerIdentity, https response error StatusCode: 403|InvalidClientTokenId|UnrecognizedClientException"
+        r"|SignatureDoesNotMatch|InvalidAccessKeyId|AuthFailure",
+        "AWS doesn't accept these credentials: aws sts get-caller-identity shows whether they are right; choose others "
+        "with AWS_PROFILE=name.",
     ),
     (
         r"[Ii]nvalid AWS Region: (\S+)",
@@ -31,18 +32,18 @@ KNOWN = (
     ),
     (
         r'The root module input variable "(\w+)" is not set|variable "(\w+)" \{[^}]*?\n.*?No value for required',
-        "Environment {env} has no {0}: copy terraform/environments/{env}/terraform.tfvars.example to terraform.tfvars, or "
-        "export TF_VAR_{0}.",
+        "Environment {env} has no {0}: copy terraform/environments/{env}/terraform.tfvars.example to terraform.tfvars, "
+        "or export TF_VAR_{0}.",
     ),
     (
         r"Failed to query available provider packages[\s\S]*?provider (?:hashicorp/)?(\S+?):",
-        "Terraform can't get its provider {0} here: reach its registry, or name a folder that `terraform providers mirror` "
-        "made with TF_PROVIDER_MIRROR=folder.",
+        "Terraform can't get its provider {0} here: reach its registry, or name a folder that `terraform providers "
+        "mirror` made with TF_PROVIDER_MIRROR=folder.",
     ),
     (
         r"Error acquiring the state lock[\s\S]*?ID:\s+(\S+)",
-        "Somebody else is changing environment {env} (lock {0}): wait for them; if nobody is, terraform force-unlock {0} "
-        "in terraform/environments/{env}.",
+        "Somebody else is changing environment {env} (lock {0}): wait for them; if nobody is, terraform force-unlock "
+        "{0} in terraform/environments/{env}.",
     ),
     (
         r"cannot re-use a name that is still in use",
@@ -50,8 +51,8 @@ KNOWN = (
     ),
     (
         r"Kubernetes cluster unreachable",
-        "The cluster of environment {env} doesn't answer: start it, or run this from where its API server can be reached "
-        "(public_access_cidrs).",
+        "The cluster of environment {env} doesn't answer: start it, or run this from where its API server can be "
+        "reached (public_access_cidrs).",
     ),
     (
         r"RequestError: send request failed|dial tcp|no such host|connect: connection refused",

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.timeout(900)
 FALSIFIED = {
     "module.broker.aws_elasticache_parameter_group.this": "ministack returns the family's defaults as if set",
     "module.broker.aws_elasticache_replication_group.this": "ministack forgets the key and automatic minor upgrades",
-    'module.cluster.aws_eks_node_group.this["system"]': "ministack forgets the launch template and how nodes are updated",
-    'module.cluster.aws_eks_node_group.this["workers"]': "ministack forgets the launch template and how nodes are updated",
+    'module.cluster.aws_eks_node_group.this["system"]': "ministack forgets the launch template and update_config",
+    'module.cluster.aws_eks_node_group.this["workers"]': "ministack forgets the launch template and update_config",
     "module.network.aws_flow_log.this": "ministack forgets the role, the interval and the tags",
 }
 VARIABLES = """
@@ -33,7 +33,7 @@ availability_zones  = ["eu-central-1a", "eu-central-1b"]
 public_access_cidrs = ["198.51.100.7/32"]
 access = {
   operators = { principal_arn = "arn:aws:iam::123456789012:role/operators", policy = "AmazonEKSClusterAdminPolicy" }
-  team      = { principal_arn = "arn:aws:iam::123456789012:role/team", policy = "AmazonEKSEditPolicy", namespaces = ["celery"] }
+  team      = { principal_arn = "arn:aws:iam::123456789012:role/team", policy = "AmazonEKSEditPolicy" }
 }
 image        = { repository = "registry.example.com/shop", tag = "1.0" }
 policies     = { reports = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess" }

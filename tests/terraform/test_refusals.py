@@ -69,14 +69,27 @@ def refused(world: World, environments: Path, verb: str = "plan", code: int = 1,
     return said[0]
 
 
-@pytest.mark.parametrize("verb", ["plan", "apply", "destroy"])
+@pytest.mark.parametrize("verb", ["plan", "apply"])
 def test_credentials_of_another_account(lax: World, environments: Path, verb: str) -> None:
-    (environments / "small" / "terraform.tfvars").write_text(
-        f'expected_account_id = "999999999999"\nregion = "{terraform.REGION}"\n'
-    )
-    assert f"are of account {terraform.ACCOUNT}, which is not the expected_account_id of environment small" in refused(
-        lax, environments, verb
-    )
+    of_another_account(environments)
+    said = refused(lax, environments, verb)
+    assert f"are of account {terraform.ACCOUNT}, which is not the expected_account_id of environment small" in said
+
+
+def test_credentials_of_another_account_destroy_nothing(lax: World, environments: Path) -> None:
+    where = ("--env", "small", "--environments", str(environments), "--yes")
+    made = lax.script("apply", *where)
+    assert made.code == 0, made.err
+    of_another_account(environments)
+    ended = lax.script("destroy", *where)
+    assert ended.code == 1
+    assert f"These credentials are of account {terraform.ACCOUNT}" in ended.err.splitlines()[-1]
+    assert lax.resources(environments / "small") == ["aws_sns_topic.this"]
+
+
+def of_another_account(environments: Path) -> None:
+    text = f'expected_account_id = "999999999999"\nregion = "{terraform.REGION}"\n'
+    (environments / "small" / "terraform.tfvars").write_text(text)
 
 
 def test_the_right_account_and_region_go_through(lax: World, environments: Path) -> None:
@@ -129,9 +142,8 @@ def test_a_cache_in_cluster_mode(lax: World, environments: Path) -> None:
     text = "\n".join(f"  {name} = {value}" for name, value in given.items())
     (environments / "small" / "broker.tf").write_text(f'module "broker" {{\n  source = "{module}"\n{text}\n}}\n')
     said = refused(lax, environments)
-    assert said.startswith("num_node_groups must be 1: Celery's queues") and said.endswith(
-        "take a larger node_type instead."
-    )
+    assert said.startswith("num_node_groups must be 1: Celery's queues")
+    assert said.endswith("take a larger node_type instead.")
 
 
 def test_a_plan_that_nobody_agreed_to(lax: World, environments: Path) -> None:
@@ -177,7 +189,7 @@ def test_a_provider_that_cant_be_had(environments: Path, lax: World, tmp_path: P
     said = refused(
         lax, environments, TF_PROVIDER_MIRROR=str(tmp_path / "mirror"), HTTPS_PROXY=closed, https_proxy=closed
     )
-    assert said.startswith("Terraform can't get its provider hashicorp/aws here")
+    assert said.startswith("Terraform can't get its provider aws here")
 
 
 def test_no_terraform_at_all(tmp_path: Path) -> None:
@@ -190,7 +202,9 @@ CONFIG = """
 apiVersion: v1
 kind: Config
 current-context: {current}
-contexts: [{{name: kind-celery, context: {{cluster: here, user: me}}}}, {{name: production, context: {{cluster: here, user: me}}}}]
+contexts:
+- {{name: kind-celery, context: {{cluster: here, user: me}}}}
+- {{name: production, context: {{cluster: here, user: me}}}}
 clusters: [{{name: here, cluster: {{server: "https://127.0.0.1:9"}}}}]
 users: [{{name: me, user: {{}}}}]
 """
