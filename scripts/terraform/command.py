@@ -46,6 +46,7 @@ class Terraform:
             env = {
                 **os.environ,
                 **providers.environment(Path(temporary)),
+                **_kubeconfig(),
                 "TF_IN_AUTOMATION": "1",
                 "CHECKPOINT_DISABLE": "1",
             }
@@ -56,12 +57,13 @@ class Terraform:
             errors: list[str] = []
             reader = threading.Thread(target=lambda: errors.extend(kept.stderr or ()))
             reader.start()
-            said = []
-            for piece in iter(lambda: kept.stdout.read(1) if kept.stdout else "", ""):
-                said.append(piece)
-                if not quiet:
-                    sys.stdout.write(piece)
-                    sys.stdout.flush()
+            said: list[str] = []
+            try:
+                _follow(kept, said, quiet)
+            except KeyboardInterrupt:
+                # Terraform was interrupted too, and still writes down what it has made.
+                _follow(kept, said, quiet)
+                raise
             code = kept.wait()
             reader.join()
         if code:
@@ -76,3 +78,22 @@ class Terraform:
     def init(self) -> None:
         """Get modules and providers; nothing is changed anywhere else. Raises Refused."""
         self.run("init", "-input=false", "-no-color", quiet=True)
+
+
+def _follow(process: subprocess.Popen[str], said: list[str], quiet: bool) -> None:
+    """Read a process's stdout to its end into `said`, and show it unless `quiet`."""
+    for line in iter(lambda: process.stdout.readline() if process.stdout else "", ""):
+        said.append(line)
+        if not quiet:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+
+
+def _kubeconfig() -> dict[str, str]:
+    """Hand kubectl's file on, so that the context that was checked and the one that is used are in the same."""
+    given = os.environ.get("KUBECONFIG", "")
+    return (
+        {"TF_VAR_kubeconfig": given}
+        if given and os.pathsep not in given and "TF_VAR_kubeconfig" not in os.environ
+        else {}
+    )

@@ -80,12 +80,16 @@ def counts_of_plan(shown: Any) -> dict[str, float]:
     of a plan or of a state.
     """
     found: Counter[str] = Counter()
+    zones = set()
     for resource in _resources((shown.get("planned_values") or shown.get("values") or {}).get("root_module", {})):
         kind, values = resource["type"], resource["values"]
+        zones.update([values["availability_zone"]] if kind == "aws_subnet" else [])
         if kind in PRICED:
             for name, number in PRICED[kind](values):
                 found[name] += number
-    return dict(found)
+    # Paid for in each zone.
+    found["interface endpoint"] *= len(zones)
+    return {name: number for name, number in found.items() if number}
 
 
 def _nodes(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -98,7 +102,6 @@ def _nodes(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _endpoint(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
     if values["vpc_endpoint_type"] == "Interface":
-        # Paid for in each zone; which subnets these are is known only once they exist, how many is not.
         yield "interface endpoint", 1
 
 
