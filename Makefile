@@ -94,6 +94,7 @@ scale-status: venv ## Show what scales each worker group, how far it has got, an
 # ENV=aws or ENV=local; YES=1 agrees to the plan where nobody is asked; ARGS='-var name=celery' goes to terraform plan.
 YES ?=
 PRICES ?= terraform/prices.example.yaml
+COUNTS ?=
 terraform = $(PYTHON) -m scripts.terraform
 
 tf-fmt: ## Format Terraform's files
@@ -118,8 +119,8 @@ tf-apply: venv ## Make it, after a look at the plan (ENV=aws, YES=1)
 tf-destroy: venv ## Take all of it away, after a look at the plan (ENV=aws, YES=1)
 	@$(terraform) destroy --env "$(ENV)" $(if $(YES),--yes) -- $(ARGS)
 
-tf-cost: venv ## Reckon a month's cost from a plan and your prices (PRICES=prices.yaml, JSON=1)
-	@$(terraform) cost --env "$(or $(ENV),aws)" --prices "$(PRICES)" $(json) -- $(ARGS)
+tf-cost: venv ## Reckon a month's cost from a plan, or counts, and your prices (PRICES=, COUNTS=, JSON=1)
+	@$(terraform) cost --env "$(or $(ENV),aws)" --prices "$(PRICES)" $(if $(COUNTS),--counts "$(COUNTS)") $(json) -- $(ARGS)
 
 ##@ Test
 .PHONY: test test-unit test-contract test-chart alerts-test test-stack test-faults test-dashboards test-image test-kind test-cluster
