@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 # Error texts of Terraform and its providers, and what to tell of them. {0}: what the first group found; {env}: the
@@ -63,15 +64,18 @@ KNOWN = (
 
 def of(said: str, environment: str) -> str:
     """Return one sentence for what Terraform said when it failed, or nothing for what is not known."""
-    flat = re.sub(r"\s*\n\s*[│╵]?\s*", " ", re.sub(r"\x1b\[[0-9;]*m", "", said).replace("│", " "))
+    plain = re.sub(r"\x1b\[[0-9;]*m|[│╷╵]", "", said)
+    flat = " ".join(plain.split())
     for pattern, sentence in KNOWN:
         found = re.search(pattern, flat)
         if found:
             first = next((group for group in found.groups() if group), "")
             return sentence.replace("{env}", environment).replace("{0}", first.rstrip('.,:"'))
-    # What a validation says is already a sentence of ours.
-    found = re.search(r"Error: Invalid value for variable (.*?) This was checked by the validation rule", flat)
-    said_by_us = found and re.search(
-        r"(?:var\.\S+ is .*? )?([a-z_]+(?:\.[a-z_]+)?(?: must| may|:| leaves).*)$", found[1].strip()
-    )
-    return said_by_us[1] if said_by_us else ""
+    return _of_a_validation(plain)
+
+
+def _of_a_validation(plain: str) -> str:
+    """Return our own sentence: the paragraph before the one that says where it was checked."""
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", plain)]
+    pairs = itertools.pairwise(paragraphs)
+    return next((first for first, then in pairs if then.startswith("This was checked by the validation rule")), "")

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -68,7 +67,7 @@ class World:
 
     env: Mapping[str, str]
     enter: Sequence[str] = ()
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="terraform-")))
+    folder: Path = field(kw_only=True)
 
     def terraform(self, place: Path, *arguments: str) -> Ended:
         """Run Terraform itself in a folder."""
@@ -171,7 +170,7 @@ def two_emulators(folder: Path) -> Iterator[World]:
         env = environment(
             "http://127.0.0.1:4566", **{f"AWS_ENDPOINT_URL_{name}": "http://127.0.0.1:5000" for name in MOTO_HAS}
         )
-        world = World(env, enter, folder)
+        world = World(env, enter, folder=folder)
         until(lambda: _answers(world, 4566), 60, "ministack answers")
         with _running([*enter, *second], folder, MOTO_IAM_LOAD_MANAGED_POLICIES="true"):
             until(lambda: _answers(world, 5000), 60, "moto answers")

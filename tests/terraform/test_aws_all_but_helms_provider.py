@@ -64,7 +64,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     place = copy / "environments" / "aws"
     (place / "terraform.tfvars").write_text(VARIABLES)
     with terraform.two_emulators(folder) as world:
-        world = terraform.World({**world.env, "TF_VAR_auth_token": TOKEN}, world.enter, folder)
+        world = terraform.World({**world.env, "TF_VAR_auth_token": TOKEN}, world.enter, folder=folder)
         where = ("--env", "aws", "--environments", str(copy / "environments"), "--yes", "--", "-parallelism=20")
         applied = world.script("apply", *where)
         assert applied.code == 0, applied.out[-2000:] + applied.err

@@ -146,6 +146,14 @@ def test_a_cache_in_cluster_mode(lax: World, environments: Path) -> None:
     assert said.endswith("take a larger node_type instead.")
 
 
+def test_a_network_without_a_way_out(lax: World, environments: Path) -> None:
+    module = terraform.ROOT / "terraform" / "modules" / "network"
+    zones = '["eu-central-1a", "eu-central-1b"]'
+    call = f'  source = "{module}"\n  name = "celery"\n  nat = "none"\n  availability_zones = {zones}\n'
+    (environments / "small" / "network.tf").write_text(f'module "network" {{\n{call}}}\n')
+    assert refused(lax, environments).startswith('nat = "none" leaves nodes no way to AWS but endpoints')
+
+
 def test_a_plan_that_nobody_agreed_to(lax: World, environments: Path) -> None:
     ended = lax.script("apply", "--env", "small", "--environments", str(environments))
     assert ended.code == 2
