@@ -114,6 +114,39 @@ smoke: venv ## Send a task through every queue of the deployed release (ENV=kind
 scale-status: venv ## Show what scales each worker group, how far it has got, and why (ENV=kind, JSON=1)
 	@$(PYTHON) -m scripts.deploy scale-status $(where)
 
+##@ AWS, and Terraform
+.PHONY: tf-fmt tf-validate tf-test tf-plan tf-apply tf-destroy tf-cost
+# ENV=aws or ENV=local; YES=1 agrees to the plan where nobody is asked; ARGS='-var name=celery' goes to terraform plan.
+YES ?=
+PRICES ?= terraform/prices.example.yaml
+COUNTS ?=
+terraform = $(PYTHON) -m scripts.terraform
+
+tf-fmt: ## Format Terraform's files
+	terraform fmt -recursive terraform
+
+tf-validate: venv ## Check modules and environments, those whose providers can be had
+	@$(terraform) validate
+
+tf-test: venv ## Test them where emulators play AWS, and scan for policies (about 4 min; what needs Helm's provider where it is)
+	@scripts/tools.sh unshare:util-linux ip:iproute2
+	@$(PYTHON) -m scripts.toolbox helm kubectl >/dev/null
+	@$(PYTHON) -m scripts.terraform.packages
+	@$(terraform) test release
+	$(PYTEST) tests/terraform -n 3
+
+tf-plan: venv ## Show what Terraform would change (ENV=aws or ENV=local)
+	@$(terraform) plan --env "$(ENV)" -- $(ARGS)
+
+tf-apply: venv ## Make it, after a look at the plan (ENV=aws, YES=1)
+	@$(terraform) apply --env "$(ENV)" $(if $(YES),--yes) -- $(ARGS)
+
+tf-destroy: venv ## Take all of it away, after a look at the plan (ENV=aws, YES=1)
+	@$(terraform) destroy --env "$(ENV)" $(if $(YES),--yes) -- $(ARGS)
+
+tf-cost: venv ## Reckon a month's cost from a plan, or counts, and your prices (PRICES=, COUNTS=, JSON=1)
+	@$(terraform) cost --env "$(or $(ENV),aws)" --prices "$(PRICES)" $(if $(COUNTS),--counts "$(COUNTS)") $(json) -- $(ARGS)
+
 ##@ Test
 .PHONY: test test-unit test-contract test-chart alerts-test test-stack test-faults test-dashboards test-image test-compose test-kind test-cluster
 test: test-unit test-contract test-chart test-stack ## Run the fast tiers: unit, contract, chart, stack (see tests/README.md)
@@ -187,7 +220,7 @@ fmt: venv ## Format and fix what can be fixed
 	$(PYTHON) -m ruff format .
 
 lock: venv ## Compile requirements/*.in into *.txt with hashes (UPGRADE=1 takes the newest versions)
-	@for name in app dev sandbox; do \
+	@for name in app dev sandbox terraform checkov; do \
 	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    $(if $(UPGRADE),--upgrade) requirements/$$name.in --output-file requirements/$$name.txt; \
 	done

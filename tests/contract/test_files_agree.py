@@ -21,7 +21,7 @@ DOCUMENTS = sorted(
 )
 LOCKED = sorted((ROOT / "requirements").glob("*.txt"))
 # Folders and files whose names in a document are a promise that they are there.
-OURS = ("app", "benchmarks", "docker", "docs", "helm", "k8s", "requirements", "scripts", "tests", ".ci")
+OURS = ("app", "benchmarks", "docker", "docs", "helm", "k8s", "requirements", "scripts", "terraform", "tests", ".ci")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,16 @@ def container(workload: Thing, name: str) -> Thing:
 def environment(container: Thing) -> dict[str, Any]:
     """Return a container's variables: the value, or where it comes from."""
     return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+
+
+def merged(layers: Iterable[Mapping[str, Any]]) -> Thing:
+    """Return values of several files as Helm folds them: maps merge, anything else is replaced by what comes later."""
+    found: Thing = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+            found[key] = merged([found[key], value]) if both else value
+    return found
 
 
 def values_of(case: str) -> Thing:

@@ -1,0 +1,1 @@
+"""Terraform, bound to an environment of terraform/environments, its account and its cluster."""

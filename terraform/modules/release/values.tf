@@ -1,0 +1,73 @@
+# All that Helm is told; main.tf hands it over.
+locals {
+  image = { image = { for key, value in { repository = var.image.repository, tag = var.image.tag, digest = var.image.digest } : key => value if value != "" } }
+
+  broker = var.broker == null ? {} : {
+    broker = {
+      existingSecret = var.broker.existing_secret
+      external = {
+        host     = var.broker.host
+        port     = var.broker.port
+        username = var.broker.username
+        tls      = true
+      }
+    }
+  }
+  # The operator carries the password past Terraform, so no state has it. Lists replace each other in Helm, so objects of
+  # your own are taken along.
+  external_secret = try(var.broker.secret_store, "") == "" ? {} : {
+    extraObjects = concat(flatten([for text in var.values : try(yamldecode(text).extraObjects, [])]), [{
+      apiVersion = "external-secrets.io/v1"
+      kind       = "ExternalSecret"
+      metadata   = { name = var.broker.existing_secret, namespace = var.namespace }
+      spec = {
+        refreshInterval = "1h"
+        secretStoreRef  = { kind = "ClusterSecretStore", name = var.broker.secret_store }
+        target          = { name = var.broker.existing_secret }
+        data            = [{ secretKey = "broker-password", remoteRef = { key = var.broker.secret_key, property = "broker-password" } }]
+      }
+    }])
+  }
+
+  on_system        = var.node_groups.system == "" ? {} : { nodeSelector = { node-group = var.node_groups.system } }
+  placement        = var.node_groups.system == "" ? {} : { for component in ["beat", "flower", "exporter", "api", "test", "secretJob"] : component => local.on_system }
+  broker_placement = var.node_groups.system == "" ? {} : { broker = local.on_system }
+  workers = var.node_groups.workers == "" ? {} : {
+    workers = {
+      defaults = {
+        nodeSelector = { node-group = var.node_groups.workers }
+        tolerations  = [{ key = "node-group", operator = "Equal", value = var.node_groups.workers, effect = "NoSchedule" }]
+      }
+    }
+  }
+
+  # The chart keeps pods from link-local addresses, where clouds hand out credentials; the agent's is one of them.
+  egress = !var.pod_identity ? {} : {
+    networkPolicy = {
+      egress = [
+        { to = [{ ipBlock = { cidr = "0.0.0.0/0", except = ["169.254.0.0/16"] } }] },
+        { to = [{ ipBlock = { cidr = "169.254.170.23/32" } }], ports = [{ port = 80, protocol = "TCP" }] },
+      ]
+    }
+  }
+
+  pages = !var.monitoring ? {} : {
+    metrics    = { enabled = true }
+    exporter   = { enabled = true }
+    monitoring = { annotations = true }
+  }
+
+  # Helm reads a chart's folder only when something else changed; a change of any of its files is something.
+  fingerprints = { for chart in ["celery", "monitoring"] : chart => sha1(join("", [
+    for path in sort(fileset("${var.charts}/${chart}", "**")) : "${path}${filesha1("${var.charts}/${chart}/${path}")}"
+  ])) }
+
+  # The last one wins.
+  values = concat(
+    [file("${var.charts}/celery/environments/${var.environment}.yaml")],
+    [yamlencode(local.image), yamlencode(local.broker), yamlencode(local.broker_placement), yamlencode(local.placement)],
+    [yamlencode(local.workers), yamlencode(local.egress), yamlencode(local.pages)],
+    var.values,
+    [yamlencode(local.external_secret)],
+  )
+}

@@ -1,0 +1,146 @@
+"""Environment aws, made and taken away by the commands behind make, where emulators play AWS.
+
+What only Helm's provider understands is cut out (it is not everywhere to be had); what it would be given is rendered by
+Helm itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support import helm, terraform
+
+pytestmark = pytest.mark.timeout(900)
+
+# What ministack tells otherwise than it was told, so that a second plan wants to change it. A resource that stands here
+# and is clean fails the test, and so does one that is dirty and doesn't. (In moto, the network's flow log is clean.)
+FALSIFIED = {
+    "module.broker.aws_elasticache_parameter_group.this": "ministack returns the family's defaults as if set",
+    "module.broker.aws_elasticache_replication_group.this": "ministack forgets the key and automatic minor upgrades",
+    'module.cluster.aws_eks_node_group.this["system"]': "ministack forgets the launch template and update_config",
+    'module.cluster.aws_eks_node_group.this["workers"]': "ministack forgets the launch template and update_config",
+    "module.network.aws_flow_log.this": "ministack forgets the role, the interval and the tags",
+}
+VARIABLES = """
+expected_account_id = "123456789012"
+region              = "eu-central-1"
+availability_zones  = ["eu-central-1a", "eu-central-1b"]
+public_access_cidrs = ["198.51.100.7/32"]
+access = {
+  operators = { principal_arn = "arn:aws:iam::123456789012:role/operators", policy = "AmazonEKSClusterAdminPolicy" }
+  team      = { principal_arn = "arn:aws:iam::123456789012:role/team", policy = "AmazonEKSEditPolicy" }
+}
+image        = { repository = "registry.example.com/shop", tag = "1.0" }
+policies     = { reports = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess" }
+secret_store = "aws"
+alarm_emails = ["oncall@example.com"]
+"""
+TOKEN = "a-password-for-tests-0123456789"
+
+
+@dataclass
+class Made:
+    """What one life of the environment showed."""
+
+    resources: list[str]
+    changes: dict[str, list[str]]
+    values: list[dict[str, Any]]
+    state: str
+    outputs: dict[str, Any]
+    cost: dict[str, Any]
+    left: list[str]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    folder = tmp_path_factory.mktemp("aws")
+    copy = terraform.copy(folder)
+    terraform.cut_helms_provider(copy)
+    place = copy / "environments" / "aws"
+    (place / "terraform.tfvars").write_text(VARIABLES)
+    with terraform.two_emulators(folder) as world:
+        world = terraform.World({**world.env, "TF_VAR_auth_token": TOKEN}, world.enter, folder=folder)
+        where = ("--env", "aws", "--environments", str(copy / "environments"), "--yes", "--", "-parallelism=20")
+        applied = world.script("apply", *where)
+        assert applied.code == 0, applied.out[-2000:] + applied.err
+        resources, changes = world.resources(place), world.changes(place)
+        outputs = {name: output["value"] for name, output in json.loads(world.does(place, "output", "-json")).items()}
+        shown = folder / "plan.json"
+        shown.write_text(world.does(place, "show", "-json"))
+        state = (place / "terraform.tfstate").read_text()
+        counted = world.script(
+            "cost",
+            "--plan",
+            str(shown),
+            "--prices",
+            str(terraform.ROOT / "terraform" / "prices.example.yaml"),
+            "--json",
+        )
+        assert counted.code == 0, counted.err
+        values = terraform.values(world, place)
+        destroyed = world.script("destroy", *where)
+        assert destroyed.code == 0, destroyed.out[-2000:] + destroyed.err
+        yield Made(resources, changes, values, state, outputs, json.loads(counted.out), world.resources(place))
+
+
+def test_all_of_it_is_made_and_destroy_leaves_nothing(made: Made) -> None:
+    assert {
+        "module.cluster.aws_eks_cluster.this",
+        'module.cluster.aws_eks_addon.late["coredns"]',
+        'module.cluster.aws_eks_access_entry.this["team"]',
+        'module.cluster.aws_eks_pod_identity_association.identity["app/celery-worker-report"]',
+        "module.broker.aws_elasticache_replication_group.this",
+        "module.broker.aws_secretsmanager_secret_version.this",
+    } <= set(made.resources)
+    assert made.left == []
+
+
+def test_a_second_plan_changes_nothing_but_what_the_emulator_falsifies(made: Made) -> None:
+    assert set(made.changes) == set(FALSIFIED)
+
+
+def test_what_helm_would_be_given_is_what_the_chart_takes_and_puts_pods_on_their_nodes(made: Made) -> None:
+    objects = helm.render(helm.merged(made.values), release="celery", namespace="celery")
+    worker, beat = (
+        objects["Deployment", f"celery-{name}"]["spec"]["template"]["spec"] for name in ("worker-email", "beat")
+    )
+    assert worker["nodeSelector"] == {"node-group": "workers"}
+    assert [item["value"] for item in worker["tolerations"]] == ["workers"]
+    assert beat["nodeSelector"] == {"node-group": "system"}
+    assert objects.of("StatefulSet") == {}
+    secret = objects["ExternalSecret", "celery-broker"]["spec"]["data"][0]
+    assert secret["remoteRef"] == {"key": made.outputs["broker"]["secret"], "property": secret["secretKey"]}
+    assert worker["serviceAccountName"] == "celery-worker-email"
+    agent = {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80, "protocol": "TCP"}]}
+    assert agent in objects["NetworkPolicy", "celery-worker"]["spec"]["egress"]
+
+
+def test_a_password_is_in_nothing_that_helm_is_given_and_in_the_state_at_the_one_place_that_is_said(made: Made) -> None:
+    assert TOKEN not in json.dumps(made.values)
+    resources = json.loads(made.state)["resources"]
+    assert [item["type"] for item in resources if TOKEN in json.dumps(item)] == ["aws_elasticache_replication_group"]
+
+
+def test_spot_workers_with_long_tasks_are_told_to_be_cut_short(made: Made) -> None:
+    assert made.outputs["drain"]["workers"]["grace_seconds"] == 630
+    assert made.outputs["drain"]["workers"]["cut_short"] is True
+    assert made.outputs["drain"]["system"]["cut_short"] is False
+
+
+def test_the_calculator_counts_what_stands(made: Made) -> None:
+    counts = {item["item"]: item["count"] for item in made.cost["items"]}
+    assert counts == {
+        "alarm": 10,
+        "broker cache.t4g.small": 2,
+        "cluster": 1,
+        "key": 3,
+        "nat gateway": 1,
+        "node m6i.large on-demand": 2,
+        "secret": 1,
+    }
+    assert made.cost["monthly"] == round(sum(item["monthly"] for item in made.cost["items"]), 2) > 0

@@ -1,0 +1,116 @@
+"""The module release and the environments, with only what Helm's provider alone understands cut out of a copy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import helm, terraform
+from tests.support.cli import ROOT
+
+pytestmark = pytest.mark.timeout(120)
+
+IMAGE = {"repository": "registry.example.com/shop", "tag": "1.0"}
+EXTERNAL = {"host": "broker.example.com", "port": 6380, "username": "shop", "existing_secret": "celery-broker"}
+CASES: dict[str, dict[str, Any]] = {
+    "nothing-more": {},
+    "external": {"broker": EXTERNAL},
+    "external-secrets": {
+        "broker": {**EXTERNAL, "secret_store": "aws", "secret_key": "celery/broker"},
+        "values": [
+            json.dumps({"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}]})
+        ],
+    },
+    "node-groups": {"node_groups": {"system": "system", "workers": "workers"}},
+    "pod-identity": {"pod_identity": True},
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = terraform.copy(tmp_path_factory.mktemp("release"))
+    terraform.cut_helms_provider(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def world(copy: Path) -> terraform.World:
+    world = terraform.World(terraform.environment(), folder=copy.parent)
+    world.does(copy / "modules" / "release", "init", "-input=false")
+    return world
+
+
+def told(world: terraform.World, copy: Path, environment: str, **variables: Any) -> list[dict[str, Any]]:
+    """Return the values that the module hands to Helm, file by file."""
+    place = copy / "modules" / "release"
+    given = {"charts": str(ROOT / "helm"), "environment": environment, "image": IMAGE, **variables}
+    (place / "here.auto.tfvars.json").write_text(json.dumps(given))
+    world.does(place, "apply", "-input=false", "-auto-approve")
+    found = terraform.values(world, place)
+    (place / "here.auto.tfvars.json").unlink()
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("environment", ["kind", "production"])
+def test_every_value_that_is_set_exists_in_the_chart_and_helm_renders_it(
+    world: terraform.World, copy: Path, environment: str, case: str
+) -> None:
+    values = told(world, copy, environment, **CASES[case])
+    rendered = helm.render(helm.merged(values), release="celery", namespace="celery")
+    assert rendered.groups == {"default", "email", "report", "high", "orders"}
+    if case == "external-secrets":
+        assert {("ConfigMap", "mine"), ("ExternalSecret", "celery-broker")} <= set(rendered)
+    known = {path for path, _ in helm.leaves(helm.DEFAULTS)}
+    ours = [path for layer in values[1:] for path, _ in helm.leaves(layer) if path]
+    # A map that the chart leaves open is a leaf there.
+    assert [path for path in ours if not any(path[: len(each)] == each for each in known)] == []
+
+
+def test_its_own_tests_hold(world: terraform.World, copy: Path) -> None:
+    assert "0 failed" in world.does(copy / "modules" / "release", "test", "-no-color")
+
+
+@pytest.mark.parametrize("environment", ["kind", "production"])
+def test_how_long_workers_take_to_end_is_what_the_chart_says(
+    world: terraform.World, copy: Path, tmp_path: Path, environment: str
+) -> None:
+    mine = {"workers": {"groups": {"report": {"timeLimitSeconds": 700}, "email": {"softShutdownSeconds": 40}}}}
+    theirs = (ROOT / "helm" / "celery" / "environments" / f"{environment}.yaml").read_text(encoding="utf-8")
+    place = terraform.copy(tmp_path) / "modules" / "release" / "groups"
+    given = {"chart": str(ROOT / "helm" / "celery"), "release": "celery", "values": [theirs, json.dumps(mine)]}
+    (place / "here.auto.tfvars.json").write_text(json.dumps(given))
+    world.does(place, "init", "-input=false")
+    world.does(place, "apply", "-input=false", "-auto-approve")
+    outputs = json.loads(world.does(place, "output", "-json"))
+    values = helm.merged([helm.values_of(environment), mine])
+    rendered = helm.render(values, release="celery", namespace="celery")
+    deployments = rendered.of("Deployment").values()
+    graces = {
+        thing["metadata"]["labels"]["worker-group"]: thing["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        for thing in deployments
+        if "worker-group" in thing["metadata"]["labels"]
+    }
+    assert outputs["grace_seconds"]["value"] == graces
+    assert outputs["longest_grace_seconds"]["value"] == max(graces.values()) == 730
+    assert set(outputs["service_accounts"]["value"]) == set(rendered.of("ServiceAccount")) - {
+        "celery-secret",
+        "celery-exporter",
+    }
+
+
+def test_the_environment_local_is_wired_and_takes_the_context_of_the_charts_environment(
+    world: terraform.World, copy: Path
+) -> None:
+    place = copy / "environments" / "local"
+    world.does(place, "init", "-input=false")
+    world.does(place, "validate")
+    (place / "terraform.tfvars.json").write_text(json.dumps({"image": IMAGE}))
+    world.does(place, "apply", "-input=false", "-auto-approve")
+    outputs = json.loads(world.does(place, "output", "-json"))
+    assert outputs["context"]["value"] == "kind-celery"
+    text = (ROOT / "terraform" / "environments" / "local" / "main.tf").read_text(encoding="utf-8")
+    assert "config_context = local.contexts[var.environment]" in text
