@@ -42,7 +42,8 @@ def cut_helms_provider(terraform: Path) -> None:
     """Take out of a copy what only Helm's provider understands; what it would be given becomes an output, `values`."""
     release = terraform / "modules" / "release"
     main = release / "main.tf"
-    main.write_text(HELM_RESOURCE.sub("", main.read_text()) + 'output "values" {\n  value = local.values\n}\n')
+    told = "".join(f'output "{name}" {{\n  value = local.{name}\n}}\n' for name in ("values", "monitoring_values"))
+    main.write_text(HELM_RESOURCE.sub("", main.read_text()) + told)
     versions = release / "versions.tf"
     versions.write_text(re.sub(r"  required_providers \{.*?\n  \}\n", "", versions.read_text(), flags=re.DOTALL))
     outputs = release / "outputs.tf"
@@ -182,9 +183,12 @@ def _answers(world: World, port: int) -> bool:
     return world.run([sys.executable, "-c", knock], ROOT, dict(os.environ)).code == 0
 
 
-def values(world: World, place: Path) -> list[dict[str, Any]]:
-    """Return what Helm would be given by a copy from which its provider was cut, file by file."""
+def values(world: World, place: Path, output: str = "values") -> list[dict[str, Any]]:
+    """Return what Helm would be given by a copy from which its provider was cut, file by file.
+
+    `output`: `values` for celery, `monitoring_values` for monitoring.
+    """
     import yaml
 
     shown = json.loads(world.does(place, "output", "-json"))
-    return [yaml.safe_load(text) or {} for text in shown["values"]["value"]]
+    return [yaml.safe_load(text) or {} for text in shown[output]["value"]]

@@ -26,6 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "node-groups": {"node_groups": {"system": "system", "workers": "workers"}},
     "pod-identity": {"pod_identity": True},
+    "monitoring": {"monitoring": True, "grafana_secret": "login"},
 }
 
 
@@ -68,6 +69,27 @@ def test_every_value_that_is_set_exists_in_the_chart_and_helm_renders_it(
     ours = [path for layer in values[1:] for path, _ in helm.leaves(layer) if path]
     # A map that the chart leaves open is a leaf there.
     assert [path for path in ours if not any(path[: len(each)] == each for each in known)] == []
+
+
+@pytest.mark.parametrize("environment", ["kind", "production"])
+def test_monitoring_is_told_of_the_release_beside_it_and_reads_its_pages(
+    world: terraform.World, copy: Path, environment: str
+) -> None:
+    celery = helm.render(
+        helm.merged(told(world, copy, environment, name="shop", **CASES["monitoring"])), release="shop"
+    )
+    values = helm.merged(terraform.values(world, copy / "modules" / "release", "monitoring_values"))
+    beside = helm.render(values, chart=helm.MONITORING, release="monitoring")
+    mounted = beside.pods["monitoring-prometheus"]["spec"]["volumes"]
+    (rules,) = (volume["projected"]["sources"] for volume in mounted if volume["name"] == "rules")
+    assert [source["configMap"]["name"] for source in rules] == ["shop-celery-rules"]
+    assert ("ConfigMap", "shop-celery-rules") in celery
+    peers = celery["NetworkPolicy", "shop-celery-exporter"]["spec"]["ingress"][0]["from"]
+    labels = beside["StatefulSet", "monitoring-prometheus"]["spec"]["template"]["metadata"]["labels"]
+    chosen = [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]
+    assert any(labels.items() >= each.items() for each in chosen)
+    login = [volume for volume in beside.pods["monitoring-grafana"]["spec"]["volumes"] if volume["name"] == "login"]
+    assert login == [{"name": "login", "secret": {"secretName": "login"}}]
 
 
 def test_its_own_tests_hold(world: terraform.World, copy: Path) -> None:

@@ -12,15 +12,16 @@ provider "helm" {
 }
 
 module "release" {
-  source       = "../../modules/release"
-  charts       = local.charts
-  environment  = local.environment
-  name         = local.release
-  image        = var.image
-  node_groups  = { system = "system", workers = "workers" }
-  pod_identity = length(var.policies) > 0
-  monitoring   = var.monitoring
-  values       = local.values
+  source         = "../../modules/release"
+  charts         = local.charts
+  environment    = local.environment
+  name           = local.release
+  image          = var.image
+  node_groups    = { system = "system", workers = "workers" }
+  pod_identity   = length(var.policies) > 0
+  monitoring     = var.monitoring
+  grafana_secret = var.grafana_secret
+  values         = local.values
   broker = {
     host            = module.broker.host
     port            = module.broker.port

@@ -12,10 +12,11 @@ provider "helm" {
 }
 
 module "release" {
-  source      = "../../modules/release"
-  charts      = "${local.repository}/helm"
-  environment = var.environment
-  image       = var.image
-  monitoring  = var.monitoring
-  values      = [for path in var.values : file(path)]
+  source         = "../../modules/release"
+  charts         = "${local.repository}/helm"
+  environment    = var.environment
+  image          = var.image
+  monitoring     = var.monitoring
+  grafana_secret = var.grafana_secret
+  values         = [for path in var.values : file(path)]
 }

@@ -25,6 +25,12 @@ variable "monitoring" {
   default     = false
 }
 
+variable "grafana_secret" {
+  description = "With monitoring: a Secret of the release's namespace with Grafana's login; empty: no Grafana."
+  type        = string
+  default     = ""
+}
+
 variable "values" {
   description = "Paths of values files of your own."
   type        = list(string)

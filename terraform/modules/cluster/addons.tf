@@ -15,7 +15,7 @@ locals {
 
 resource "aws_iam_role" "addon" {
   for_each           = local.addon_identities
-  name_prefix        = "${var.name}-${each.key}-"
+  name_prefix        = local.role_prefixes[each.key]
   assume_role_policy = data.aws_iam_policy_document.assume["pods.eks"].json
 }
 

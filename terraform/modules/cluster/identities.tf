@@ -9,7 +9,7 @@ locals {
 
 resource "aws_iam_role" "identity" {
   for_each           = var.identities
-  name_prefix        = "${var.name}-${each.key}-"
+  name_prefix        = local.role_prefixes[each.key]
   assume_role_policy = data.aws_iam_policy_document.assume["pods.eks"].json
 }
 
@@ -54,7 +54,7 @@ data "aws_iam_policy_document" "autoscaler" {
 }
 
 resource "aws_iam_role" "autoscaler" {
-  name_prefix        = "${var.name}-autoscaler-"
+  name_prefix        = local.role_prefixes["autoscaler"]
   assume_role_policy = data.aws_iam_policy_document.assume["pods.eks"].json
 }
 

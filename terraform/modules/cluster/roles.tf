@@ -1,3 +1,8 @@
+locals {
+  # IAM takes 38 characters before what makes a name unique.
+  role_prefixes = { for key in concat(["autoscaler"], keys(local.addon_identities), keys(var.identities)) : key => "${substr("${var.name}-${key}", 0, 37)}-" }
+}
+
 data "aws_iam_policy_document" "assume" {
   for_each = { eks = ["sts:AssumeRole"], ec2 = ["sts:AssumeRole"], "pods.eks" = ["sts:AssumeRole", "sts:TagSession"] }
   statement {

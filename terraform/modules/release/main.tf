@@ -12,14 +12,13 @@ resource "helm_release" "celery" {
 }
 
 resource "helm_release" "monitoring" {
-  count            = var.monitoring ? 1 : 0
-  name             = "monitoring"
-  namespace        = "monitoring"
-  create_namespace = true
-  chart            = "${var.charts}/monitoring"
-  description      = "Files ${local.fingerprints["monitoring"]}"
-  atomic           = true
-  timeout          = var.timeout_seconds
-  max_history      = 10
-  values           = [for path in fileset("${var.charts}/monitoring/environments", "${var.environment}.yaml") : file("${var.charts}/monitoring/environments/${path}")]
+  count       = var.monitoring ? 1 : 0
+  name        = "monitoring"
+  namespace   = helm_release.celery.namespace
+  chart       = "${var.charts}/monitoring"
+  description = "Files ${local.fingerprints["monitoring"]}"
+  atomic      = true
+  timeout     = var.timeout_seconds
+  max_history = 10
+  values      = local.monitoring_values
 }

@@ -51,11 +51,24 @@ locals {
     }
   }
 
-  pages = !var.monitoring ? {} : {
+  fullname = strcontains(var.name, "celery") ? var.name : "${var.name}-celery"
+  pages = { for key, value in {
     metrics    = { enabled = true }
     exporter   = { enabled = true }
-    monitoring = { annotations = true }
-  }
+    monitoring = { annotations = true, rules = { enabled = true }, dashboards = { enabled = true } }
+    networkPolicy = {
+      prometheus = [{ podSelector = { matchLabels = { "app.kubernetes.io/name" = "monitoring", "app.kubernetes.io/component" = "prometheus" } } }]
+    }
+  } : key => value if var.monitoring }
+  # Beside celery, since it mounts its ConfigMaps; the environment's file may say more, the last one wins.
+  monitoring_values = concat(
+    [for path in fileset("${var.charts}/monitoring/environments", "${var.environment}.yaml") : file("${var.charts}/monitoring/environments/${path}")],
+    [yamlencode({
+      releases = [local.fullname]
+      keda     = { enabled = true }
+      grafana  = { enabled = var.grafana_secret != "", existingSecret = var.grafana_secret }
+    })],
+  )
 
   # Helm reads a chart's folder only when something else changed; a change of any of its files is something.
   fingerprints = { for chart in ["celery", "monitoring"] : chart => sha1(join("", [

@@ -103,6 +103,16 @@ variable "monitoring" {
   }
 }
 
+variable "grafana_secret" {
+  description = "With monitoring: a Secret of the namespace with the keys admin-user and admin-password; empty: no Grafana."
+  type        = string
+  default     = ""
+  validation {
+    condition     = can(regex("^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", var.grafana_secret))
+    error_message = "grafana_secret must be the name of a Secret: write grafana_secret = \"grafana-login\", or nothing for no Grafana."
+  }
+}
+
 variable "values" {
   description = "Values of your own as YAML, which win: write values = [file(\"my.yaml\")]."
   type        = list(string)

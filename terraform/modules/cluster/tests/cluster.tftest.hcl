@@ -35,6 +35,17 @@ run "private_unless_ranges_are_given" {
   }
 }
 
+run "a_long_name_leaves_room_for_what_iam_adds" {
+  variables {
+    name       = "celery-of-the-shop-frankfurt-1"
+    identities = { reports-of-every-month = { namespace = "celery", service_accounts = ["celery-api"], policies = { read = "arn:aws:iam::123456789012:policy/read" } } }
+  }
+  assert {
+    condition     = alltrue([for role in concat(values(aws_iam_role.addon), values(aws_iam_role.identity), [aws_iam_role.autoscaler, aws_iam_role.node]) : length(role.name_prefix) <= 38])
+    error_message = "IAM takes prefixes of 38 characters"
+  }
+}
+
 run "workers_are_on_spot_alone_and_beat_on_nodes_that_stay" {
   assert {
     condition     = aws_eks_node_group.this["workers"].capacity_type == "SPOT" && one(aws_eks_node_group.this["workers"].taint).value == "workers"

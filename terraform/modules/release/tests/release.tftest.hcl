@@ -101,6 +101,14 @@ run "no_time_at_all" {
   expect_failures = [var.timeout_seconds]
 }
 
+run "a_secret_that_is_none" {
+  command = plan
+  variables {
+    grafana_secret = "Grafana Login"
+  }
+  expect_failures = [var.grafana_secret]
+}
+
 run "monitoring_where_its_chart_is_not" {
   command = plan
   variables {
