@@ -1,9 +1,33 @@
-"""Ports for a stack or a test of its own: free now, and unlikely to be taken before they are used."""
+"""Ports: those that somebody chooses by variables, and free ones for a stack or a test of its own."""
 
 from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Mapping
+
+from scripts.refused import Refused
+
+LOWEST, HIGHEST = 1024, 65535
+
+
+def read(environment: Mapping[str, str], variable: str, default: int, highest: int = HIGHEST) -> int:
+    """Return the port that a variable names, or the default. Raises Refused for what is none."""
+    text = environment.get(variable) or str(default)
+    if not text.isascii() or not text.isdigit() or not LOWEST <= int(text) <= highest:
+        raise Refused(f"{variable} is {text!r}: allowed is a whole number from {LOWEST} to {highest}.", 2)
+    return int(text)
+
+
+def read_all(environment: Mapping[str, str], rules: Mapping[str, tuple[str, int]]) -> dict[str, int]:
+    """Return the port of each name by its variable and default. Raises Refused for what is none, or is named twice."""
+    holders: dict[int, str] = {}
+    ports = {name: read(environment, variable, default) for name, (variable, default) in rules.items()}
+    for name, port in ports.items():
+        other = holders.setdefault(port, name)
+        if other != name:
+            raise Refused(f"{rules[other][0]} and {rules[name][0]} are both {port}: give each a port of its own.", 2)
+    return ports
 
 
 def free_port(span: int = 1) -> int:

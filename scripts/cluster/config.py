@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from scripts import ports
 from scripts.cluster import cache, names, private_engine
 from scripts.refused import Refused
 
@@ -44,12 +45,7 @@ class Config:
         name = environment.get("CLUSTER_NAME") or "celery"
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
             raise Refused(f"CLUSTER_NAME is {name!r}: allowed are lower-case letters, digits and dashes.", 2)
-        ports = {port: _port(environment, *rule) for port, rule in PORTS.items()}
-        for port, number in ports.items():
-            twins = [PORTS[other][0] for other in ports if ports[other] == number and other != port]
-            if twins:
-                raise Refused(f"{PORTS[port][0]} and {twins[0]} are both {number}: give each a port of its own.", 2)
-        return cls(name, ports)
+        return cls(name, ports.read_all(environment, PORTS))
 
     @property
     def context(self) -> str:
@@ -77,13 +73,6 @@ class Config:
             (folder / "runc.sh").chmod(0o755)
 
         return cache.keep("runc", cache.digest(text), make) / "runc.sh"
-
-
-def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
-    text = environment.get(variable) or str(default)
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise Refused(f"{variable} is {text!r}: allowed is a port from 1 to 65535.", 2)
-    return int(text)
 
 
 def from_environment() -> Config:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from scripts import ports
 from scripts.refused import Refused
 from scripts.versions import ROOT
 
@@ -64,12 +65,7 @@ class Place:
         """
         folder = ROOT / (environment.get("COMPOSE_DIR") or ".compose")
         said = {**_remembered(folder), **{name: value for name, value in environment.items() if value}}
-        ports = {service: _port(said, *rule) for service, rule in PORTS.items()}
-        for service, port in ports.items():
-            twins = [PORTS[other][0] for other in ports if ports[other] == port and other != service]
-            if twins:
-                raise Refused(f"{PORTS[service][0]} and {twins[0]} are both {port}: give each a port of its own.", 2)
-        return cls(folder, said.get("COMPOSE_PROJECT_NAME") or "celery", ports)
+        return cls(folder, said.get("COMPOSE_PROJECT_NAME") or "celery", ports.read_all(said, PORTS))
 
     def secret(self, name: str) -> Path:
         return self.folder / "secrets" / name
@@ -174,13 +170,6 @@ def _remembered(folder: Path) -> dict[str, str]:
     except OSError:
         return {}
     return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def _port(said: Mapping[str, str], variable: str, default: int) -> int:
-    text = said.get(variable) or str(default)
-    if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= 65535:
-        raise Refused(f"{variable} is {text!r}: allowed is a whole number from 1024 to 65535.", 2)
-    return int(text)
 
 
 def profile(text: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.queues import GROUPS
+from scripts.ports import HIGHEST, read
 from scripts.refused import Refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,6 @@ PORTS: dict[str, tuple[str, int]] = {
 }
 # The processes with a page for Prometheus; the exporter has a port of its own.
 PAGES = (*(f"worker-{group}" for group in GROUPS), "beat", "api")
-HIGHEST = 65535
 # A Unix socket's path holds 107 bytes, and supervisor binds a temporary name first: the path, a dot and its process id.
 LONGEST_SOCKET = 107 - len(".4194304")
 
@@ -46,7 +46,7 @@ class Place:
     def from_environment(cls, environment: Mapping[str, str]) -> Place:
         """Read STACK_DIR and the ports' variables. Raises Refused for what is no port, or is named twice."""
         folder = Path(environment.get("STACK_DIR") or ".stack")
-        ports = {name: _port(environment, *rule) for name, rule in PORTS.items()}
+        ports = {name: read(environment, *rule, _highest(name)) for name, rule in PORTS.items()}
         place = cls(folder if folder.is_absolute() else ROOT / folder, ports)
         place._refuse_twins()
         return place
@@ -187,9 +187,6 @@ def write_secret(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
-    text = environment.get(variable) or str(default)
-    highest = HIGHEST - len(PAGES) if variable == PORTS["metrics"][0] else HIGHEST
-    if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= highest:
-        raise Refused(f"{variable} is {text!r}: allowed is a whole number from 1024 to {highest}.", 2)
-    return int(text)
+def _highest(name: str) -> int:
+    # The pages of the others follow the first one's.
+    return HIGHEST - len(PAGES) if name == "metrics" else HIGHEST
