@@ -98,8 +98,15 @@ class Place:
         for name, (user, database) in URLS.items():
             _write(self.secret(name), f"redis://{user}:{self.read(PASSWORD_OF[user])}@broker:6379/{database}")
         _write(self.folder / "users.acl", users())
-        for name, text in rules().items():
+        wanted = rules()
+        for path in (self.folder / "rules").glob("*.yaml"):
+            if path.name not in wanted:
+                path.unlink()
+        for name, text in wanted.items():
             _write(self.folder / "rules" / name, text)
+        # One that somebody laid there himself is read by the users of containers, too.
+        for path in (self.folder / "secrets").iterdir():
+            path.chmod(0o444)
         return missing
 
     def variables(self, images: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -148,7 +155,7 @@ def _digest(names: tuple[str, ...]) -> str:
     content = hashlib.sha256()
     for path in (FILE.parent / name for name in names):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            content.update(file.read_bytes() if file.is_file() else b"")
+            content.update(file.name.encode() + (file.read_bytes() if file.is_file() else b""))
     return content.hexdigest()[:12]
 
 

@@ -57,7 +57,7 @@ def down(environment: Environment, options: argparse.Namespace, tell: Tell) -> i
     preflight.check_cluster(kube)
     gone = release.uninstall(kube)
     if environment.monitoring:
-        monitoring.uninstall(Kube(environment.monitoring))
+        gone = monitoring.uninstall(Kube(environment.monitoring)) or gone
     tell("Uninstalled; the broker's volume stays." if gone else "Nothing was installed.")
     if options.json:
         print(json.dumps({"uninstalled": gone}))

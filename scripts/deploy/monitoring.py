@@ -63,7 +63,8 @@ def grafana_url() -> str:
     return f"http://127.0.0.1:{config.from_environment().ports['grafana']}"
 
 
-def uninstall(kube: Kube) -> None:
-    """Take the release away, and the login that was made for it."""
-    release.uninstall(kube)
+def uninstall(kube: Kube) -> bool:
+    """Take the release away, and the login that was made for it; return whether there was one."""
+    gone = release.uninstall(kube)
     kube.kubectl("delete", "secret", "--selector", f"app.kubernetes.io/instance={kube.environment.release}")
+    return gone

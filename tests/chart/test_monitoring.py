@@ -184,10 +184,34 @@ def test_an_alertmanagers_own_secret_takes_the_place_of_the_config_map() -> None
         ({"prometheus": {"persistence": {"size": "500Mi"}}}, "size"),
         ({"releases": []}, "releases"),
         ({"grafanna": {}}, "grafanna"),
+        ({"fullnameOverride": "m" * 41}, "fullnameOverride"),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(values: dict[str, Any], sentence: str) -> None:
     assert sentence in refused(values)
+
+
+@pytest.mark.parametrize(
+    "receiver",
+    [
+        {"webhook_configs": [{"url": "https://hooks.example.com/word"}]},
+        {"sns_configs": [{"sigv4": {"secret_key": "word"}}]},
+        {"rocketchat_configs": [{"token_id": "word"}]},
+        {"pagerduty_configs": [{"routing_key": "word"}]},
+        {"email_configs": [{"auth_password": "word"}]},
+        {"webhook_configs": [{"url_file": "/u", "http_config": {"authorization": {"credentials": "word"}}}]},
+        {"webhook_configs": [{"url_file": "/u", "http_config": {"http_headers": {"X": {"secrets": ["word"]}}}}]},
+        {"webhook_configs": [{"url_file": "/u", "http_config": {"tls_config": {"key": "word"}}}]},
+    ],
+)
+def test_a_receiver_with_a_secret_in_it_is_refused(receiver: dict[str, Any]) -> None:
+    config = {"receivers": [{"name": "team", **receiver}]}
+    assert "a ConfigMap is no place for a secret" in refused({"alertmanager": {"config": config}})
+
+
+@pytest.mark.parametrize("name", ["m" * 45, "7monitoring"])
+def test_a_name_that_no_service_can_have_is_refused(name: str) -> None:
+    assert "set fullnameOverride to" in helm.refusal(LOGIN, chart=MONITORING, release=name)
 
 
 def test_a_file_for_a_secret_is_none() -> None:
@@ -208,4 +232,12 @@ def test_the_notes_say_when_nobody_is_told_of_an_alert() -> None:
     assert "WARNING: nobody is told of an alert" in told.stdout
     mine = json.dumps({**LOGIN, "alertmanager": {"existingSecret": "mine"}})
     told = subprocess.run(command, input=mine, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0, told.stderr
     assert "nobody is told" not in told.stdout
+
+
+def test_an_outage_silences_the_alerts_of_its_own_release_only() -> None:
+    config = yaml.safe_load(render()["ConfigMap", PARTS["alertmanager"]]["data"]["alertmanager.yml"])
+    (rule,) = config["inhibit_rules"]
+    # What rules put on each alert: helm/celery's _rules.tpl.
+    assert set(rule["equal"]) == {"namespace", "app_kubernetes_io_instance"} <= {*config["route"]["group_by"]}

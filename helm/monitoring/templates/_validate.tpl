@@ -3,6 +3,9 @@ monitoring.problems: what the schema can't see, a sentence a line: what is wrong
 Params: the root context.
 */}}
 {{- define "monitoring.problems" -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]{0,42}[a-z0-9])?$" (include "monitoring.fullname" .)) }}
+- The prefix {{ include "monitoring.fullname" . }} of all names is longer than 44 characters, or no DNS label: set fullnameOverride to lower-case letters, digits and dashes.
+{{- end }}
 {{- if and .Values.grafana.enabled (not .Values.grafana.existingSecret) }}
 - grafana.existingSecret is empty, and Grafana has no login: make one with `kubectl create secret generic grafana-login --from-literal=admin-user=admin --from-file=admin-password=FILE`, and write grafana.existingSecret: grafana-login; or write grafana.enabled: false.
 {{- end }}
@@ -33,7 +36,7 @@ Params: the configuration.
 */}}
 {{- define "monitoring.secretKeys" -}}
 {{- $found := list -}}
-{{- range regexFindAll "\"[a-z_]*(password|secret|token|api_key|routing_key|service_key|api_url|webhook_url|credentials|user_key)\":" (toJson .) -1 -}}
+{{- range regexFindAll "\"([a-z_]*(password|secret|secrets|secret_key|token|token_id|api_key|routing_key|service_key|api_url|webhook_url|credentials|user_key)|url|key)\":" (toJson .) -1 -}}
 {{- $found = append $found (trimAll "\":" .) -}}
 {{- end -}}
 {{- join ", " ($found | uniq | sortAlpha) -}}

@@ -34,13 +34,14 @@ module "groups" {
 }
 
 module "cluster" {
-  source              = "../../modules/cluster"
-  name                = var.name
-  kubernetes_version  = var.kubernetes_version
-  subnet_ids          = module.network.private_subnet_ids
-  public_access_cidrs = var.public_access_cidrs
-  access              = var.access
-  identities          = local.identities
+  source               = "../../modules/cluster"
+  name                 = var.name
+  kubernetes_version   = var.kubernetes_version
+  subnet_ids           = module.network.private_subnet_ids
+  public_access_cidrs  = var.public_access_cidrs
+  private_access_cidrs = var.private_access_cidrs
+  access               = var.access
+  identities           = local.identities
   node_groups = {
     system  = merge(var.system_nodes, { capacity_type = "ON_DEMAND" })
     workers = merge(var.worker_nodes, { dedicated = true, grace_seconds = module.groups.longest_grace_seconds })

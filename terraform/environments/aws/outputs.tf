@@ -10,7 +10,7 @@ output "nat_ips" {
 
 output "broker" {
   description = "The broker, and where its password is."
-  value       = { host = module.broker.host, port = module.broker.port, secret = module.broker.secret_name, alarms = module.broker.alarm_topic_arn }
+  value       = { host = module.broker.host, port = module.broker.port, secret = module.broker.secret_name, secret_arn = module.broker.secret_arn, key_arn = module.broker.key_arn, alarms = module.broker.alarm_topic_arn }
 }
 
 output "drain" {

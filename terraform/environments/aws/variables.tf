@@ -61,6 +61,12 @@ variable "public_access_cidrs" {
   default     = []
 }
 
+variable "private_access_cidrs" {
+  description = "Who reaches the API server inside of the VPC besides nodes: where Terraform and kubectl run, a VPN, a runner."
+  type        = list(string)
+  default     = []
+}
+
 variable "access" {
   description = "Who may use the cluster (modules/cluster). The identity that Terraform runs as needs an entry, or it can't install the charts."
   type = map(object({

@@ -85,8 +85,8 @@ variable "auth_token" {
   type        = string
   sensitive   = true
   validation {
-    condition     = can(regex("^[A-Za-z0-9_~.-]{16,128}$", var.auth_token))
-    error_message = "auth_token must be 16 to 128 letters, digits, - _ . ~: export TF_VAR_auth_token=$(openssl rand -hex 32)."
+    condition     = can(regex("^[A-Za-z0-9-]{16,128}$", var.auth_token))
+    error_message = "auth_token must be 16 to 128 letters, digits and dashes, which ElastiCache and a URL both take: export TF_VAR_auth_token=$(openssl rand -hex 32)."
   }
 }
 

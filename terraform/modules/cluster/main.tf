@@ -61,3 +61,14 @@ resource "aws_eks_access_policy_association" "this" {
     namespaces = length(each.value.namespaces) > 0 ? each.value.namespaces : null
   }
 }
+
+# EKS lets in only nodes by itself; who installs from elsewhere in the VPC would wait for an answer.
+resource "aws_vpc_security_group_ingress_rule" "api" {
+  for_each          = toset(var.private_access_cidrs)
+  security_group_id = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
+  description       = "The API server"
+  cidr_ipv4         = each.value
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}

@@ -1,7 +1,7 @@
 locals {
-  # A spot node has two minutes from its notice to its end; what is left is for the notice to arrive.
-  shutdown_seconds = { for name, group in var.node_groups : name => group.capacity_type == "SPOT" ? min(group.grace_seconds, 90) : group.grace_seconds }
-  # Of those, for the pods that Kubernetes itself needs, which end last.
+  # EC2 ends a node a few minutes after it began to shut it down, on demand or spot: more than two can't be counted on.
+  shutdown_seconds = { for name, group in var.node_groups : name => min(group.grace_seconds, 120) }
+  # After those, for the pods that Kubernetes itself needs, which end last.
   critical_seconds = 15
 }
 

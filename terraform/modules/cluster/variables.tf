@@ -35,6 +35,16 @@ variable "public_access_cidrs" {
   }
 }
 
+variable "private_access_cidrs" {
+  description = "Who reaches the API server inside of the VPC besides nodes: where Terraform and kubectl run, a VPN, a runner."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for cidr in var.private_access_cidrs : can(cidrhost(cidr, 0)) && try(tonumber(split("/", cidr)[1]) >= 8, false)])
+    error_message = "private_access_cidrs must be ranges of /8 or smaller: write the VPC's or the VPN's, such as [\"10.0.0.0/16\"]."
+  }
+}
+
 variable "access" {
   description = "Who may use the cluster, by a name of yours: an IAM principal, and what EKS calls an access policy (in namespaces, or everywhere). Whoever creates the cluster is not in it by itself."
   type = map(object({
@@ -89,6 +99,10 @@ variable "node_groups" {
   validation {
     condition     = alltrue([for group in var.node_groups : length(group.instance_types) >= 1 && group.min >= 0 && group.max >= 1 && group.min <= group.max && group.disk_gib >= 20])
     error_message = "node_groups: each group needs an instance type, 0 <= min <= max, max of 1 or more, and disk_gib of 20 or more."
+  }
+  validation {
+    condition     = alltrue([for type in flatten([for group in var.node_groups : group.instance_types]) : !can(regex("^(a1|[a-z]+[0-9]+g[a-z0-9-]*)\\.", type))])
+    error_message = "node_groups: the nodes' image is for x86, and Graviton types are not: write instance_types = [\"m6i.large\"]."
   }
   validation {
     condition     = alltrue([for group in var.node_groups : group.grace_seconds >= 0 && group.grace_seconds <= 900])

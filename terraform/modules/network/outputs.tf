@@ -6,6 +6,8 @@ output "vpc_id" {
 output "private_subnet_ids" {
   description = "Where nodes, pods and the broker are, one for each zone."
   value       = [for zone in var.availability_zones : aws_subnet.private[zone].id]
+  # A node in a subnet without its ways out never joins, also where only a part is applied (-target).
+  depends_on = [aws_route.nat, aws_route_table_association.private, aws_vpc_endpoint.s3, aws_vpc_endpoint.interface]
 }
 
 output "public_subnet_ids" {

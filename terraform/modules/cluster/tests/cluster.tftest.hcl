@@ -61,14 +61,14 @@ run "workers_are_on_spot_alone_and_beat_on_nodes_that_stay" {
   }
 }
 
-run "a_node_that_goes_grants_what_pods_need_as_far_as_a_spot_notice_goes" {
+run "a_node_that_is_shut_down_grants_what_pods_need_as_far_as_ec2_waits" {
   assert {
-    condition     = strcontains(base64decode(aws_launch_template.this["workers"].user_data), "\"shutdownGracePeriod\": \"105s\"")
-    error_message = "a spot node must be done within its two minutes"
+    condition     = strcontains(base64decode(aws_launch_template.this["workers"].user_data), "\"shutdownGracePeriod\": \"135s\"")
+    error_message = "a node must be done before EC2 ends it"
   }
   assert {
     condition     = strcontains(base64decode(aws_launch_template.this["system"].user_data), "\"shutdownGracePeriod\": \"45s\"")
-    error_message = "a node that stays grants the whole grace period"
+    error_message = "short grace periods are granted as they are"
   }
   assert {
     condition     = output.drain["workers"].cut_short && !output.drain["system"].cut_short
@@ -76,17 +76,32 @@ run "a_node_that_goes_grants_what_pods_need_as_far_as_a_spot_notice_goes" {
   }
 }
 
-run "nodes_on_demand_cut_no_worker_short" {
+run "whom_the_vpc_lets_in_is_said" {
   variables {
-    node_groups = {
-      system  = { instance_types = ["m6i.large"], min = 2, max = 4 }
-      workers = { instance_types = ["m6i.large"], min = 0, max = 10, dedicated = true, grace_seconds = 630 }
-    }
+    private_access_cidrs = ["10.0.0.0/16"]
   }
   assert {
-    condition     = output.drain["workers"].shutdown_seconds == 630 && !output.drain["workers"].cut_short
-    error_message = "on demand, the whole grace period must be granted"
+    condition     = aws_vpc_security_group_ingress_rule.api["10.0.0.0/16"].from_port == 443 && aws_vpc_security_group_ingress_rule.api["10.0.0.0/16"].to_port == 443
+    error_message = "who is named must reach the API server, and nothing else"
   }
+}
+
+run "a_private_range_that_is_none" {
+  command = plan
+  variables {
+    private_access_cidrs = ["0.0.0.0/0"]
+  }
+  expect_failures = [var.private_access_cidrs]
+}
+
+run "nodes_for_another_processor" {
+  command = plan
+  variables {
+    node_groups = {
+      system = { instance_types = ["m7g.large"], min = 2, max = 4 }
+    }
+  }
+  expect_failures = [var.node_groups]
 }
 
 run "network_policies_are_enforced_and_the_network_is_there_before_nodes" {
