@@ -11,18 +11,22 @@ from scripts.refused import Refused
 LOWEST, HIGHEST = 1024, 65535
 
 
-def read(environment: Mapping[str, str], variable: str, default: int, highest: int = HIGHEST) -> int:
+def read(
+    environment: Mapping[str, str], variable: str, default: int, highest: int = HIGHEST, lowest: int = LOWEST
+) -> int:
     """Return the port that a variable names, or the default. Raises Refused for what is none."""
     text = environment.get(variable) or str(default)
-    if not text.isascii() or not text.isdigit() or not LOWEST <= int(text) <= highest:
-        raise Refused(f"{variable} is {text!r}: allowed is a whole number from {LOWEST} to {highest}.", 2)
+    if not text.isascii() or not text.isdigit() or not lowest <= int(text) <= highest:
+        raise Refused(f"{variable} is {text!r}: allowed is a whole number from {lowest} to {highest}.", 2)
     return int(text)
 
 
-def read_all(environment: Mapping[str, str], rules: Mapping[str, tuple[str, int]]) -> dict[str, int]:
+def read_all(
+    environment: Mapping[str, str], rules: Mapping[str, tuple[str, int]], lowest: int = LOWEST
+) -> dict[str, int]:
     """Return the port of each name by its variable and default. Raises Refused for what is none, or is named twice."""
     holders: dict[int, str] = {}
-    ports = {name: read(environment, variable, default) for name, (variable, default) in rules.items()}
+    ports = {name: read(environment, variable, default, lowest=lowest) for name, (variable, default) in rules.items()}
     for name, port in ports.items():
         other = holders.setdefault(port, name)
         if other != name:

@@ -45,7 +45,7 @@ class Config:
         name = environment.get("CLUSTER_NAME") or "celery"
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
             raise Refused(f"CLUSTER_NAME is {name!r}: allowed are lower-case letters, digits and dashes.", 2)
-        return cls(name, ports.read_all(environment, PORTS))
+        return cls(name, ports.read_all(environment, PORTS, lowest=1))
 
     @property
     def context(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from scripts import ports
+from scripts import rules as chart_rules
 from scripts.refused import Refused
 from scripts.versions import ROOT
 
@@ -38,8 +39,6 @@ URLS = {"broker-url": ("app", 0), "result-backend": ("app", 1), "store-url": ("a
 PASSWORD_OF = {"app": "broker-password", "scaler": "scaler-password"}
 SANDBOX_MAIL = "smtp://sandbox:1025"
 SECRETS = (*PASSWORDS, *URLS, "smtp-url")
-# What has numbers here, of all that the chart's rules read (helm/celery/files/rules/README.md).
-SOURCES = {"exporter", "workers", "beat"}
 # What containers are given of files, by their service: Docker looks at their names only, and not at what is in them.
 MOUNTED = {
     "broker": ("broker.conf", "../helm/celery/files/broker-start.sh", "../helm/celery/files/users.acl"),
@@ -143,12 +142,10 @@ def users() -> str:
 
 def rules() -> dict[str, str]:
     """Return the chart's rules by file: the groups whose numbers there are. The others would ring for their absence."""
-    found = {}
-    for path in sorted((CHART_FILES / "rules").glob("*.yaml")):
-        groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
-        kept = [group for group in groups if set(group["name"].rpartition(".")[2].split("+")) <= SOURCES]
-        found[path.name] = yaml.safe_dump({"groups": kept}, sort_keys=False, width=120)
-    return found
+    return {
+        name: yaml.safe_dump({"groups": groups}, sort_keys=False, width=120)
+        for name, groups in chart_rules.told().items()
+    }
 
 
 def _digest(names: tuple[str, ...]) -> str:

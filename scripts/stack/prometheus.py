@@ -8,19 +8,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from scripts import rules as chart_rules
 from scripts import toolbox
-from scripts.stack.place import ROOT, write_secret
+from scripts.stack.place import write_secret
 
 if TYPE_CHECKING:
     from scripts.stack.processes import Process
 
 # The labels of a page, by its port on the loopback.
 Pages = Mapping[int, Mapping[str, str]]
-RULES = ROOT / "helm" / "celery" / "files" / "rules"
-# What tells numbers here, in the words of the rules: an alert that nobody tells of Kubernetes would ring for ever.
-SOURCES = {"exporter", "workers", "beat"}
 NAMESPACE, INSTANCE = "stack", "celery"
 INTERVAL, RETENTION = "5s", "2d"
 MISSING = (
@@ -50,10 +46,8 @@ def pages(processes: Iterable[Process]) -> dict[int, dict[str, str]]:
 
 
 def rules() -> dict[str, Any]:
-    """Return the groups of the chart's rules that read nothing but SOURCES; a group's name ends in what it reads."""
-    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(RULES.glob("*.yaml"))]
-    groups = [group for file in files for group in file["groups"]]
-    return {"groups": [one for one in groups if set(one["name"].rpartition(".")[2].split("+")) <= SOURCES]}
+    """Return the groups of the chart's rules whose numbers there are here."""
+    return {"groups": [group for groups in chart_rules.told().values() for group in groups]}
 
 
 def configuration(pages: Pages, interval: str, rules: Iterable[Path]) -> str:

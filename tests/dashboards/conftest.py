@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from grafana.ask import Server
+from scripts import rules as chart_rules
 from scripts.stack import processes
 from scripts.stack import prometheus as stack_prometheus
 from scripts.stack.place import Place, client_environment
@@ -37,7 +38,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             if process.name not in ("api", "flower", "prometheus"):
                 running.enter_context(_run(place, process, shell, pages))
         (folder / "prometheus").mkdir()
-        rules = tuple(stack_prometheus.RULES.glob("*.yaml"))
+        rules = tuple(chart_rules.RULES.glob("*.yaml"))
         url = running.enter_context(reading(folder / "prometheus", pages, rules))
         start = time.time()
         _work(client_environment(place, shell), place.url("sandbox"))
