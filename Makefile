@@ -190,7 +190,9 @@ test-kind: venv ## The engine and the cluster themselves: killed, mended, taken 
 	$(PYTEST) tests/kind
 
 test-cluster: venv ## The promises on a real Kubernetes: kind with three nodes, or any other (CONTEXT=)
-	CLUSTER_CONTEXT="$(CONTEXT)" $(PYTEST) tests/cluster
+	@export CLUSTER_CONTEXT="$(CONTEXT)"; failed=0; \
+	  $(PYTEST) tests/cluster -m "not alone" -n 2 --dist loadfile || failed=$$?; \
+	  $(PYTEST) tests/cluster -m alone || failed=$$?; exit $$failed
 
 ##@ Measure
 .PHONY: bench bench-autoscaling bench-kind soak

@@ -2,6 +2,9 @@
 
 `make cluster-up`'s own code brings it up beside a cluster of yours; CLUSTER_CONTEXT names another one instead, whose
 nodes must be able to pull IMAGE and TINY_IMAGE. KEEP_CLUSTER=1 leaves it there for the next run.
+
+Two lanes (-n 2) share the cluster, each module in a namespace of its own; tests that take from others what they need (a
+node, KEDA) are marked `alone` and run when both have ended.
 """
 
 from __future__ import annotations
@@ -63,21 +66,24 @@ def cluster(shell: dict[str, str]) -> Iterator[Cluster]:
         return
     command([sys.executable, "-m", "scripts.cluster", "up"], shell)
     try:
-        built = command([sys.executable, "-m", "scripts.image", "build", "--json"], shell)
+        with cache.locked(f"{NAME}-images"):
+            built = command([sys.executable, "-m", "scripts.image", "build", "--json"], shell)
         reference = json.loads(built)["reference"]
         carry(shell, reference, pinned("REDIS_IMAGE"))
         yield Cluster(f"kind-{NAME}", reference)
     finally:
-        if not os.environ.get("KEEP_CLUSTER"):
+        # A lane that ends first takes it from no other: the run of those marked `alone` does.
+        if not os.environ.get("KEEP_CLUSTER") and "PYTEST_XDIST_WORKER" not in os.environ:
             command([sys.executable, "-m", "scripts.cluster", "down"], shell)
 
 
 def carry(shell: dict[str, str], *references: str) -> None:
     """Bring images to the nodes of a cluster on this machine; those of another one pull them themselves."""
     if not os.environ.get("CLUSTER_CONTEXT"):
-        for reference in references:
-            image.ensure(reference)
-        command([sys.executable, "-m", "scripts.cluster", "load", *references], shell)
+        with cache.locked(f"{NAME}-images"):
+            for reference in references:
+                image.ensure(reference)
+            command([sys.executable, "-m", "scripts.cluster", "load", *references], shell)
 
 
 def command(arguments: list[str], shell: dict[str, str]) -> str:

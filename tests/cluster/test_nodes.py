@@ -13,6 +13,7 @@ from tests.support.cluster import Cluster, Release
 from tests.support.stack import until
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(bool(os.environ.get("CLUSTER_CONTEXT")), reason="nodes are killed in a kind cluster only"),
 ]
 # Seconds: longer than it takes to see that a task runs.

@@ -212,6 +212,7 @@ def test_while_redis_is_away_every_group_keeps_its_pods(release: Release) -> Non
     release.agrees("outage", sent, 180)
 
 
+@pytest.mark.alone
 def test_while_keda_is_away_every_group_keeps_its_pods_and_follows_again_after(release: Release) -> None:
     at_zero(release, "email")
     sent = release.send("tasks.faults.sleep", 60, "deposed", count=3, queue="email")
