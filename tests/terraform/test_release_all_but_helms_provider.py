@@ -92,6 +92,23 @@ def test_monitoring_is_told_of_the_release_beside_it_and_reads_its_pages(
     assert login == [{"name": "login", "secret": {"secretName": "login"}}]
 
 
+@pytest.mark.parametrize("environment", ["kind", "production"])
+def test_a_role_opens_the_way_to_its_agent_beside_any_that_the_user_writes_and_changes_no_other_policy(
+    world: terraform.World, copy: Path, environment: str
+) -> None:
+    for mine in ({}, {"networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.168.0.0/16"}}]}]}}):
+        without, with_role = (
+            helm.render(helm.merged(told(world, copy, environment, pod_identity=on, values=[json.dumps(mine)])))
+            for on in (False, True)
+        )
+        for name, policy in with_role.of("NetworkPolicy").items():
+            before, after = without["NetworkPolicy", name]["spec"].get("egress", []), policy["spec"].get("egress", [])
+            assert after[: len(before)] == before, name
+            agents = [peer["ipBlock"]["cidr"] for rule in after[len(before) :] for peer in rule["to"]]
+            opened = name.removeprefix(f"{helm.PREFIX}-") in ("worker", "api")
+            assert agents == (["169.254.170.23/32", "fd00:ec2::23/128"] if opened else []), name
+
+
 def test_its_own_tests_hold(world: terraform.World, copy: Path) -> None:
     assert "0 failed" in world.does(copy / "modules" / "release", "test", "-no-color")
 
