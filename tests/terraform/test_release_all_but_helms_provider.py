@@ -109,6 +109,18 @@ def test_a_role_opens_the_way_to_its_agent_beside_any_that_the_user_writes_and_c
             assert agents == (["169.254.170.23/32", "fd00:ec2::23/128"] if opened else []), name
 
 
+def test_helm_waits_for_the_roles_of_the_accounts(world: terraform.World, copy: Path) -> None:
+    """A pod that is made before its account has a role gets none."""
+    place = copy / "environments" / "aws"
+    world.does(place, "init", "-input=false", "-backend=false")
+    graph = world.does(place, "graph", "-type=plan")
+    name, role = "module.cluster.output.name", "module.cluster.aws_eks_pod_identity_association.identity"
+    assert f'"[root] {name} (expand)" -> "[root] {role} (expand)"' in graph
+    # The cluster's name is in the command that lets Helm in, which was cut out of the copy.
+    original = (ROOT / "terraform" / "environments" / "aws" / "release.tf").read_text(encoding="utf-8")
+    assert '"--cluster-name", module.cluster.name' in original.partition('module "release"')[0]
+
+
 def test_its_own_tests_hold(world: terraform.World, copy: Path) -> None:
     assert "0 failed" in world.does(copy / "modules" / "release", "test", "-no-color")
 
