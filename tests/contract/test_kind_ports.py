@@ -1,4 +1,4 @@
-"""Ports of this machine lead into the cluster where the environment's services listen: each to one, and none to nothing."""
+"""Ports of this machine lead to where the environment's services listen: each to one, and none to nothing."""
 
 from __future__ import annotations
 
