@@ -158,7 +158,7 @@ test-contract: venv ## Files that must agree with each other (seconds)
 	@$(PYTHON) -m scripts.toolbox helm >/dev/null
 	$(PYTEST) tests/contract -n 2
 
-test-chart: venv ## Render the chart in every way (about 1 min; builds Helm where there is none)
+test-chart: venv ## Render the chart in every way (1 to 2 min; builds Helm where there is none)
 	@$(PYTHON) -m scripts.toolbox helm helm3 promtool >/dev/null
 	$(PYTEST) tests/chart -n 2
 

@@ -1,7 +1,8 @@
 """`make cluster-up` and `cluster-down`: Kubernetes on this machine, three nodes of kind with metrics-server and KEDA.
 
-Settings: CLUSTER_NAME (celery), CLUSTER_API_PORT (8000), CLUSTER_FLOWER_PORT (5555), and CLUSTER_ENGINE=private to
-have a Docker Engine started where none runs. The kubeconfig is yours, or the file that KUBECONFIG names.
+Settings: CLUSTER_NAME (celery), CLUSTER_API_PORT (8000), CLUSTER_FLOWER_PORT (5555), CLUSTER_PROMETHEUS_PORT (9090),
+CLUSTER_GRAFANA_PORT (3000), and CLUSTER_ENGINE=private to have a Docker Engine started where none runs. The kubeconfig
+is yours, or the file that KUBECONFIG names.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,5 +41,21 @@ class Client:
         options = [word for each in chosen for word in ("--filter", each)]
         return sorted(self.docker("ps", "--all", "--format", "{{.Names}}", *options).split())
 
+    def ports(self) -> dict[int, int]:
+        """Return, for each node port that a port of this machine leads to, that port, as Docker mapped it."""
+        nodes = self.nodes("status=running")
+        told = self.docker("inspect", "--format", "{{json .NetworkSettings.Ports}}", *nodes) if nodes else ""
+        return mapped(told)
+
     def _run(self, *command: str | Path, stdin: str | None = None, timeout: float, hint: str) -> str:
         return run(command, env=engine.environment(self.host), stdin=stdin, timeout=timeout, hint=hint).strip()
+
+
+def mapped(told: str) -> dict[int, int]:
+    """Return this machine's port for each port of containers; `told` has a line of Docker's JSON for each of them."""
+    return {
+        int(port.partition("/")[0]): int(binding["HostPort"])
+        for line in told.splitlines()
+        for port, bindings in json.loads(line).items()
+        for binding in bindings or []
+    }

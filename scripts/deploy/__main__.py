@@ -25,23 +25,27 @@ def up(environment: Environment, options: argparse.Namespace, tell: Tell) -> int
     """Install or upgrade the release, wait until all of it is ready, and print its addresses."""
     began = time.monotonic()
     preflight.check_context(environment, asked=bool(options.context))
-    kube = Kube(environment)
+    kube, *others = kubes = _kubes(environment)
     preflight.check_cluster(kube)
+    for each in kubes:
+        release.check(each)
+    ports, generated = addresses.mapped(environment), ""
     releases = {kube: (*_image(environment), *options.helm)}
     rendered = {kube: _checked(kube, releases[kube])}
-    if environment.monitoring:
-        beside = Kube(environment.monitoring)
+    for beside in others:
         releases[beside] = monitoring.options(beside, rendered[kube], tell)
         rendered[beside] = _checked(beside, releases[beside], made=(monitoring.LOGIN,))
+        generated = monitoring.link(monitoring.grafana_url(rendered[beside], ports))
     _carry(environment, [document for documents in rendered.values() for document in documents])
     for each, chosen in releases.items():
         tell(f"Deploying {each.environment.release} to namespace {environment.namespace} of {environment.context}")
-        release.install(each, (*_files(each.environment), *chosen))
+        values = generated if each is kube else ""
+        release.install(each, (*release.files(each.environment, bool(values)), *chosen), values)
         monitoring.ensure_login(each, rendered[each])
     for each in releases:
         rollout.wait(each, options.timeout, tell)
     seconds = round(time.monotonic() - began, 1)
-    found = {name: text for each in releases for name, text in addresses.find(each).items()}
+    found = {name: text for each in releases for name, text in addresses.find(each, ports).items()}
     if options.json:
         print(json.dumps({"seconds": seconds, "addresses": found}))
         return 0
@@ -53,11 +57,13 @@ def up(environment: Environment, options: argparse.Namespace, tell: Tell) -> int
 def down(environment: Environment, options: argparse.Namespace, tell: Tell) -> int:
     """Uninstall the release after its running tasks; the broker's volume and its queues stay."""
     preflight.check_context(environment, asked=bool(options.context))
-    kube = Kube(environment)
+    kube, *others = kubes = _kubes(environment)
     preflight.check_cluster(kube)
+    for each in kubes:
+        release.check(each)
     gone = release.uninstall(kube)
-    if environment.monitoring:
-        gone = monitoring.uninstall(Kube(environment.monitoring)) or gone
+    for beside in others:
+        gone = monitoring.uninstall(beside) or gone
     tell("Uninstalled; the broker's volume stays." if gone else "Nothing was installed.")
     if options.json:
         print(json.dumps({"uninstalled": gone}))
@@ -85,9 +91,8 @@ def smoke(environment: Environment, options: argparse.Namespace, tell: Tell) -> 
 
 def status(environment: Environment, options: argparse.Namespace, tell: Tell) -> int:
     """Show each workload; 0 when all are ready, else 1."""
-    kube = Kube(environment)
-    preflight.check_cluster(kube)
-    kubes = [kube, *([Kube(environment.monitoring)] if environment.monitoring else [])]
+    kubes = _kubes(environment)
+    preflight.check_cluster(kubes[0])
     rows = [_row(item) for each in kubes for item in each.items(rollout.WORKLOADS)]
     healthy = bool(rows) and all(row["ready"] for row in rows)
     if options.json:
@@ -115,13 +120,16 @@ def scale_status(environment: Environment, options: argparse.Namespace, tell: Te
     return 0 if found else 1
 
 
-def _files(environment: Environment) -> tuple[str, ...]:
-    return tuple(f"--values={path}" for path in environment.values)
+def _kubes(environment: Environment) -> list[Kube]:
+    """Return the environment's releases: the application's, and that of helm/monitoring where there is one."""
+    return [Kube(each) for each in (environment, environment.monitoring) if each]
 
 
 def _checked(kube: Kube, options: tuple[str, ...], made: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Return what Helm would install. Raises Refused for what the cluster can't take, before anything is changed."""
-    rendered = kube.template(*_files(kube.environment), *(part for part in options if part != "--force-conflicts"))
+    rendered = kube.template(
+        *release.files(kube.environment), *(part for part in options if part != "--force-conflicts")
+    )
     preflight.check_kinds(kube, rendered)
     preflight.check_secrets(kube, rendered, made if kube.environment.brings_its_image else ())
     preflight.check_claims(kube, rendered)
@@ -137,8 +145,7 @@ def _image(environment: Environment) -> tuple[str, ...]:
     if build.returncode:
         raise Refused("The image could not be built (see above).", build.returncode)
     repository, _, tag = str(json.loads(build.stdout)["reference"]).rpartition(":")
-    dashboards = f"--set=monitoring.grafanaUrl={monitoring.grafana_url()}"
-    return (f"--set=image.repository={repository}", f"--set-string=image.tag={tag}", dashboards)
+    return (f"--set=image.repository={repository}", f"--set-string=image.tag={tag}")
 
 
 def _carry(environment: Environment, rendered: list[dict[str, Any]]) -> None:

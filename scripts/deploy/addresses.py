@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
-from scripts.cluster import config
+from scripts.cluster import engine
+from scripts.cluster.client import Client
 from scripts.deploy import monitoring
+from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
 
 
-def find(kube: Kube) -> dict[str, str]:
-    """Return addresses and logins by name.
+def mapped(environment: Environment) -> dict[int, int]:
+    """Return this machine's port for each node port of a kind cluster on it; none for a cluster elsewhere."""
+    kind, _, name = environment.context.partition("-")
+    host = engine.find() if kind == "kind" else None
+    return Client(name, host).ports() if host else {}
+
+
+def find(kube: Kube, ports: Mapping[int, int]) -> dict[str, str]:
+    """Return addresses and logins by name; `ports` are those of this machine by the node port that they lead to.
 
     A password is shown for a cluster on this machine only; elsewhere, where what is printed ends up in somebody's log,
     the command that reads it.
     """
-    ports = config.from_environment().ports
     local = kube.environment.brings_its_image
     kubectl = f"kubectl --context {kube.environment.context} --namespace {kube.environment.namespace}"
     flower = _variables(kube, "flower")
@@ -26,11 +35,10 @@ def find(kube: Kube) -> dict[str, str]:
         port = item["spec"]["ports"][0]
         if component in ("broker", "kube-state-metrics"):
             continue
-        # kind's configuration leads these components' ports of this machine to their node ports.
-        mapped = ports.get(component) if local and port.get("nodePort") else None
+        here = ports.get(port.get("nodePort", 0))
         path = flower.get("FLOWER_URL_PREFIX", "") if component == "flower" else ""
         forward = f"{kubectl} port-forward service/{item['metadata']['name']} {port['port']}"
-        found[component] = f"http://127.0.0.1:{mapped}{path}" if mapped else forward
+        found[component] = f"http://127.0.0.1:{here}{path}" if here else forward
     user = flower.get("FLOWER_BASIC_AUTH", "").partition(":")[0]
     for item in kube.items("secrets"):
         for key, label, form in (

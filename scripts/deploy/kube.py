@@ -43,9 +43,9 @@ class Kube:
         text = ",".join(f"{key}={value}" for key, value in selector.items())
         return list(self.json("get", kinds, "--selector", text)["items"])
 
-    def helm(self, *arguments: str, timeout: float = 300) -> str:
+    def helm(self, *arguments: str, stdin: str | None = None, timeout: float = 300) -> str:
         """Return what Helm prints. Raises Refused with what it says when it fails. `timeout` is seconds."""
-        return _answer([*self._helm, *arguments], None, timeout)
+        return _answer([*self._helm, *arguments], stdin, timeout)
 
     def template(self, *options: str) -> list[dict[str, Any]]:
         """Return the objects that the chart makes of Helm's `options` for this cluster. Raises Refused."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from scripts import image
-from scripts.cluster import config
 from scripts.deploy import release
 from scripts.deploy.kube import Kube
 from scripts.refused import Refused
@@ -58,9 +57,23 @@ def ensure_login(kube: Kube, rendered: list[dict[str, Any]]) -> None:
     kube.kubectl("create", "--filename", "-", stdin=json.dumps(document))
 
 
-def grafana_url() -> str:
-    """Return where this machine's port leads to Grafana."""
-    return f"http://127.0.0.1:{config.from_environment().ports['grafana']}"
+def grafana_url(rendered: list[dict[str, Any]], ports: Mapping[int, int]) -> str:
+    """Return where a port of this machine leads to Grafana; empty where none does, or the release has no Grafana.
+
+    `rendered` are the release's objects, `ports` those of this machine by the node port that they lead to.
+    """
+    services = (document["spec"] for document in rendered if document["kind"] == "Service" and _is_grafana(document))
+    node_ports = (port.get("nodePort", 0) for service in services for port in service["ports"])
+    return next((f"http://127.0.0.1:{ports[port]}" for port in node_ports if port in ports), "")
+
+
+def link(url: str) -> str:
+    """Return values of helm/celery that link alerts to a Grafana; nothing without one."""
+    return json.dumps({"monitoring": {"grafanaUrl": url}}) if url else ""
+
+
+def _is_grafana(document: dict[str, Any]) -> bool:
+    return bool(document["metadata"]["labels"]["app.kubernetes.io/component"] == "grafana")
 
 
 def uninstall(kube: Kube) -> bool:

@@ -7,8 +7,10 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
 from scripts.refused import Refused
+from scripts.versions import ROOT
 
 # Seconds that Helm itself takes at most; Helm's own default.
 HELM_TIMEOUT = 300
@@ -22,14 +24,39 @@ metadata:
 """
 
 
-def install(kube: Kube, options: tuple[str, ...]) -> None:
-    """Install or upgrade the release, and don't wait for its pods. Raises Refused."""
+def check(kube: Kube) -> None:
+    """Raise Refused when a release of this name is there and of another chart: that one isn't ours to change."""
+    if about := _known(kube, "get", "metadata"):
+        refuse_stranger(kube.environment, str(about["chart"]))
+
+
+def refuse_stranger(environment: Environment, chart: str) -> None:
+    """Raise Refused unless the release, made of the chart of that name, is of the environment's chart."""
+    if chart != environment.chart.name:
+        raise Refused(
+            f"The release {environment.release} in namespace {environment.namespace} is of the chart {chart}, "
+            f"and {environment.chart.relative_to(ROOT)} would take its place: choose another namespace with "
+            f"NAMESPACE=name, or uninstall that release yourself (helm uninstall {environment.release})."
+        )
+
+
+def files(environment: Environment, generated: bool = False) -> tuple[str, ...]:
+    """Return Helm's options for the files of values, of which the last wins: the environment's, then the user's.
+
+    With `generated`, what Helm reads on stdin comes between them.
+    """
+    given = [f"--values={path}" for path in environment.values]
+    return (*given[:1], *(["--values=-"] if generated else []), *given[1:])
+
+
+def install(kube: Kube, options: tuple[str, ...], stdin: str = "") -> None:
+    """Install or upgrade the release, and don't wait for its pods; `stdin`: values for --values=-. Raises Refused."""
     environment = kube.environment
     if not kube.kubectl("get", "namespace", environment.namespace, "--ignore-not-found", "--output", "name"):
         kube.kubectl("apply", "--filename", "-", stdin=NAMESPACE.format(name=environment.namespace))
     _free_a_broken_release(kube)
     try:
-        kube.helm("upgrade", environment.release, str(environment.chart), "--install", *options)
+        kube.helm("upgrade", environment.release, str(environment.chart), "--install", *options, stdin=stdin)
     except Refused as refused:
         raise Refused(_explained(str(refused))) from None
 
@@ -57,13 +84,19 @@ def is_installed(kube: Kube) -> bool:
 
 def _info(kube: Kube) -> dict[str, Any] | None:
     """Return what Helm knows of the release's state, None when there is none."""
+    known = _known(kube, "status")
+    return known["info"] if known else None
+
+
+def _known(kube: Kube, *verb: str) -> dict[str, Any] | None:
+    """Return Helm's answer about the release, None when there is none."""
     try:
-        info: dict[str, Any] = json.loads(kube.helm("status", kube.environment.release, "--output", "json"))["info"]
+        known: dict[str, Any] = json.loads(kube.helm(*verb, kube.environment.release, "--output", "json"))
     except Refused as refused:
         if "not found" in str(refused):
             return None
         raise
-    return info
+    return known
 
 
 def _free_a_broken_release(kube: Kube) -> None:

@@ -15,6 +15,8 @@ from tests.support.helm import NAMESPACE, PREFIX, Objects, Thing, render
 
 ANYWHERE = "203.0.113.7"
 CREDENTIALS = "169.254.169.254"
+# EKS Pod Identity's agent, by its two addresses.
+AGENT = ("169.254.170.23", "fd00:ec2::23")
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def test_tasks_reach_the_world_but_not_the_clouds_credentials(component: str) ->
     source = pod(objects, component)
     for address in (ANYWHERE, "2001:db8::1"):
         assert allowed(objects, source, Peer(address=address), 443), address
-    for address in (CREDENTIALS, "fd00:ec2::254", "fe80::1"):
+    for address in (CREDENTIALS, *AGENT, "fd00:ec2::254", "fe80::1"):
         assert not allowed(objects, source, Peer(address=address), 80), address
 
 
@@ -209,6 +211,32 @@ def test_the_world_can_be_narrowed_without_losing_broker_and_dns(component: str)
     assert allowed(objects, source, Peer(address="192.168.2.3"), 443)
     assert allowed(objects, source, pod(objects, "broker"), 6379)
     assert allowed(objects, source, DNS, 53)
+
+
+@pytest.mark.parametrize("egress", [[], [{"to": [{"ipBlock": {"cidr": "192.168.0.0/16"}}]}]], ids=["open", "narrowed"])
+@pytest.mark.parametrize("component", ["worker-email", "api", "beat"])
+def test_the_agent_of_pod_identity_is_reached_by_workers_and_the_api_besides_what_they_may_anyway(
+    component: str, egress: list[Thing]
+) -> None:
+    before, objects = (render({"networkPolicy": {"egress": egress, "podIdentity": on}}) for on in (False, True))
+    source = pod(objects, component)
+    for address in AGENT:
+        assert allowed(objects, source, Peer(address=address), 80) == (component != "beat"), address
+        assert not allowed(objects, source, Peer(address=address), 443), address
+    others = (CREDENTIALS, "169.254.170.2", "fd00:ec2::254", "fe80::1", ANYWHERE, "2001:db8::1", "192.168.2.3")
+    for address in others:
+        now = allowed(objects, source, Peer(address=address), 80)
+        assert now == allowed(before, source, Peer(address=address), 80), address
+
+
+def test_pods_that_get_or_lose_their_identity_are_made_anew_and_no_others() -> None:
+    """The variables that lead to the agent are put into a pod when it is made."""
+    before, after = (render({"networkPolicy": {"podIdentity": on}}) for on in (False, True))
+    changed = {name for name in before.pods if before.pods[name] != after.pods[name]}
+    assert changed == {f"{PREFIX}-api", *(f"{PREFIX}-worker-{group}" for group in before.groups)}
+    assert {name: pod["spec"] for name, pod in before.pods.items()} == {
+        name: pod["spec"] for name, pod in after.pods.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,26 @@ def test_another_context_than_the_environments_is_refused(
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.parametrize("name", ["celery", "monitoring"])
+def test_a_release_of_another_chart_is_neither_replaced_nor_taken_away(
+    cluster: Cluster, shell: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: theirs, version: 1.0.0}")
+    (tmp_path / "templates" / "it.yaml").write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: theirs}}")
+    with cluster.namespace("strangers") as namespace:
+        kube = cluster.kube(namespace, name)
+        kube.helm("install", name, str(tmp_path))
+        where = ["--env", "kind", "--context", cluster.context, "--namespace", namespace]
+        for verb in ("up", "down"):
+            command = [sys.executable, "-m", "scripts.deploy", verb, *where]
+            ran = subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=120)
+            refused(ran, f"release {name} in namespace {namespace} is of the chart theirs", "NAMESPACE=name")
+        releases = json.loads(kube.helm("list", "--output", "json"))
+        assert [(each["name"], each["revision"], each["chart"]) for each in releases] == [(name, "1", "theirs-1.0.0")]
+        kube.kubectl("get", "configmap", "theirs")
+
+
 def test_wrong_values_change_nothing(release: Release, deploy: Deploy) -> None:
     before = release.kube.helm("history", release.name)
     refused(deploy({"workers": {"groups": {"default": {"pool": "gevent"}}}}), "workers.groups.default.pool is gevent")

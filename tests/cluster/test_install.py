@@ -49,7 +49,8 @@ def deployed(
 
 
 def make(cluster: Cluster, shell: dict[str, str], verb: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run what make runs for a verb."""
+    """Run what make runs for a verb; nobody says again what ports the cluster was made with."""
+    shell = {name: value for name, value in shell.items() if not re.fullmatch(r"CLUSTER_\w+_PORT", name)}
     where = ["--env", "kind", "--context", cluster.context, "--namespace", NAMESPACE]
     command = [sys.executable, "-m", "scripts.deploy", verb, *where, *options]
     return subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=600)

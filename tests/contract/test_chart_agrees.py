@@ -208,14 +208,6 @@ def test_the_schema_is_closed_wherever_it_names_keys() -> None:
     assert list(closed(SCHEMA)) == []
 
 
-@pytest.mark.parametrize("path", sorted({path for path, _ in leaves(DEFAULTS)}), ids=".".join)
-def test_every_value_is_read_by_a_template(path: tuple[str, ...]) -> None:
-    above = {"nodeSelector", "podSecurityContext", "containerSecurityContext", "requests", "limits", "strategy"}
-    whole = [key for key in path if key in {*above, "behavior", "labels", "exampleGroups", "topologySpreadConstraints"}]
-    key = whole[0] if whole else path[-1]
-    assert any(re.search(rf"\.{key}\b", text) for text in TEXTS.values())
-
-
 @cache
 def defines() -> dict[str, str]:
     """Return the comment before each define by the define's name; joint ones share it."""

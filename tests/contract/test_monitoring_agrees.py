@@ -17,11 +17,6 @@ from tests.support.helm import LOGIN, MONITORING, PREFIX, leaves, render
 
 VALUES = yaml.safe_load((MONITORING / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((MONITORING / "values.schema.json").read_text(encoding="utf-8"))
-TEMPLATES = "\n".join(
-    path.read_text(encoding="utf-8")
-    for path in [*MONITORING.rglob("templates/**/*"), MONITORING / "files" / "prometheus.yml"]
-    if path.is_file()
-)
 # Kubernetes' own keys below these.
 OPEN = ("requests", "limits", "claims", "config", "podSecurityContext", "containerSecurityContext")
 MONITORED: dict[str, Any] = {
@@ -61,12 +56,6 @@ def test_the_schema_knows_the_keys_of_the_values_and_no_others() -> None:
 
 def test_the_schema_is_closed_wherever_it_names_keys() -> None:
     assert list(closed(SCHEMA)) == []
-
-
-@pytest.mark.parametrize("path", sorted({cut(path) for path, _ in leaves(VALUES)}), ids=".".join)
-def test_every_value_is_read_by_a_template(path: tuple[str, ...]) -> None:
-    key = path[-2] if path[-1] in ("requests", "limits") else path[-1]
-    assert re.search(rf'\.{key}\b|"{key}"', TEMPLATES)
 
 
 def test_it_mounts_the_very_config_maps_that_helm_celery_makes() -> None:

@@ -116,8 +116,7 @@ def test_what_helm_would_be_given_is_what_the_chart_takes_and_puts_pods_on_their
     secret = objects["ExternalSecret", "celery-broker"]["spec"]["data"][0]
     assert secret["remoteRef"] == {"key": made.outputs["broker"]["secret"], "property": secret["secretKey"]}
     assert worker["serviceAccountName"] == "celery-worker-email"
-    agent = {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80, "protocol": "TCP"}]}
-    assert agent in objects["NetworkPolicy", "celery-worker"]["spec"]["egress"]
+    assert helm.merged(made.values)["networkPolicy"]["podIdentity"] is True
 
 
 def test_a_password_is_in_nothing_that_helm_is_given_and_in_the_state_at_the_one_place_that_is_said(made: Made) -> None:

@@ -92,6 +92,35 @@ def test_monitoring_is_told_of_the_release_beside_it_and_reads_its_pages(
     assert login == [{"name": "login", "secret": {"secretName": "login"}}]
 
 
+@pytest.mark.parametrize("environment", ["kind", "production"])
+def test_a_role_opens_the_way_to_its_agent_beside_any_that_the_user_writes_and_changes_no_other_policy(
+    world: terraform.World, copy: Path, environment: str
+) -> None:
+    for mine in ({}, {"networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.168.0.0/16"}}]}]}}):
+        without, with_role = (
+            helm.render(helm.merged(told(world, copy, environment, pod_identity=on, values=[json.dumps(mine)])))
+            for on in (False, True)
+        )
+        for name, policy in with_role.of("NetworkPolicy").items():
+            before, after = without["NetworkPolicy", name]["spec"].get("egress", []), policy["spec"].get("egress", [])
+            assert after[: len(before)] == before, name
+            agents = [peer["ipBlock"]["cidr"] for rule in after[len(before) :] for peer in rule["to"]]
+            opened = name.removeprefix(f"{helm.PREFIX}-") in ("worker", "api")
+            assert agents == (["169.254.170.23/32", "fd00:ec2::23/128"] if opened else []), name
+
+
+def test_helm_waits_for_the_roles_of_the_accounts(world: terraform.World, copy: Path) -> None:
+    """A pod that is made before its account has a role gets none."""
+    place = copy / "environments" / "aws"
+    world.does(place, "init", "-input=false", "-backend=false")
+    graph = world.does(place, "graph", "-type=plan")
+    name, role = "module.cluster.output.name", "module.cluster.aws_eks_pod_identity_association.identity"
+    assert f'"[root] {name} (expand)" -> "[root] {role} (expand)"' in graph
+    # The cluster's name is in the command that lets Helm in, which was cut out of the copy.
+    original = (ROOT / "terraform" / "environments" / "aws" / "release.tf").read_text(encoding="utf-8")
+    assert '"--cluster-name", module.cluster.name' in original.partition('module "release"')[0]
+
+
 def test_its_own_tests_hold(world: terraform.World, copy: Path) -> None:
     assert "0 failed" in world.does(copy / "modules" / "release", "test", "-no-color")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.cluster import private_engine
+from scripts.cluster.client import mapped
 from scripts.cluster.config import PORTS, Config
 from scripts.refused import Refused
 from scripts.versions import numbers, pinned
@@ -38,6 +39,15 @@ def test_kind_is_told_the_ports_on_the_loopback_and_the_pinned_node() -> None:
     assert "{listenAddress: 127.0.0.1, hostPort: 28000, containerPort: 30800}" in told
     assert told.count(f"image: kindest/node:v{pinned('KUBERNETES_VERSION')}") == 3
     assert "$" not in told
+
+
+def test_which_ports_lead_to_a_node_is_read_out_of_what_docker_says() -> None:
+    told = (
+        '{"30555/tcp":[{"HostIp":"127.0.0.1","HostPort":"15555"}],"6443/tcp":[{"HostIp":"127.0.0.1","HostPort":"33183"}]}\n'
+        '{"30800/tcp":null}\n{}'
+    )
+    assert mapped(told) == {30555: 15555, 6443: 33183}
+    assert mapped("") == {}
 
 
 def test_only_a_machine_that_needs_it_gets_patches() -> None:

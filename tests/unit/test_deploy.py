@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.deploy import environment, release, rollout
+from scripts.deploy import addresses, environment, release, rollout
 from scripts.refused import Refused
 
 
@@ -40,6 +40,23 @@ def test_monitoring_comes_with_an_environment_that_has_values_for_it() -> None:
     assert (beside.release, beside.namespace, beside.chart.name) == ("monitoring", "shop", "monitoring")
     assert beside.brings_its_image, "what is built or pulled for the application's cluster is for its monitoring, too"
     assert environment.load("production", context="here").monitoring is None
+
+
+def test_a_release_of_another_chart_is_left_alone() -> None:
+    mine = environment.load("kind", namespace="shop")
+    assert mine.monitoring is not None
+    release.refuse_stranger(mine, "celery")
+    release.refuse_stranger(mine.monitoring, "monitoring")
+    with pytest.raises(
+        Refused, match=r"monitoring in namespace shop is of the chart kube-prometheus-stack, .*NAMESPACE="
+    ):
+        release.refuse_stranger(mine.monitoring, "kube-prometheus-stack")
+    with pytest.raises(Refused, match=r"celery in namespace shop is of the chart shop, .*helm uninstall celery"):
+        release.refuse_stranger(mine, "shop")
+
+
+def test_a_cluster_that_is_not_of_this_machine_has_no_port_here() -> None:
+    assert addresses.mapped(environment.load("kind", context="elsewhere")) == {}
 
 
 def deployment(**status: Any) -> dict[str, Any]:

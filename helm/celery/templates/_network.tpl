@@ -116,18 +116,24 @@ Params: the root context.
 {{- end -}}
 
 {{/*
-celery.openEgress: egress rules of workers and the API: what networkPolicy.egress says, else anywhere.
+celery.openEgress: egress rules of workers and the API: what networkPolicy.egress says, else anywhere; and the agent of
+EKS Pod Identity, whose addresses are link-local.
 Params: the root context.
 */}}
 {{- define "celery.openEgress" -}}
-{{- if .Values.networkPolicy.egress -}}
 {{ include "celery.egressToBroker" . }}
+{{- if .Values.networkPolicy.egress }}
 {{ toYaml .Values.networkPolicy.egress }}
-{{- else -}}
-{{ include "celery.egressToBroker" . }}
+{{- else }}
 - to:
     {{- include "celery.anywhere" . | nindent 4 }}
-{{- end -}}
+{{- end }}
+{{- if .Values.networkPolicy.podIdentity }}
+- to:
+    - ipBlock: {cidr: 169.254.170.23/32}
+    - ipBlock: {cidr: "fd00:ec2::23/128"}
+  ports: [{port: 80, protocol: TCP}]
+{{- end }}
 {{- end -}}
 
 {{/*
@@ -136,5 +142,5 @@ Params: none.
 */}}
 {{- define "celery.anywhere" -}}
 - ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}
-- ipBlock: {cidr: "::/0", except: ["fe80::/10", "fd00:ec2::254/128"]}
+- ipBlock: {cidr: "::/0", except: ["fe80::/10", "fd00:ec2::23/128", "fd00:ec2::254/128"]}
 {{- end -}}

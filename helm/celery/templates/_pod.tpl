@@ -56,6 +56,20 @@ securityContext:
 {{- end -}}
 
 {{/*
+celery.roleAnnotations: the annotations of a pod that may act as a cloud's role: its own, and one that makes it anew when
+networkPolicy.podIdentity changes.
+Params: list of root context and the component's podAnnotations.
+Usage: {{ include "celery.roleAnnotations" (list $ .Values.api.podAnnotations) | fromYaml }}
+*/}}
+{{- define "celery.roleAnnotations" -}}
+{{- $all := deepCopy (index . 1 | default dict) -}}
+{{- if (index . 0).Values.networkPolicy.podIdentity -}}
+{{- $all = merge $all (dict "pod-identity" "true") -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/*
 celery.idleFirstEnv: what makes a worker keep its pod's deletion cost up to date.
 Params: the group.
 */}}

@@ -1,8 +1,8 @@
 output "name" {
   description = "The cluster's name, for aws eks update-kubeconfig."
   value       = aws_eks_cluster.this.name
-  # Whoever installs something waits for nodes and add-ons.
-  depends_on = [aws_eks_node_group.this, aws_eks_addon.late, aws_eks_access_policy_association.this]
+  # Whoever installs something waits for nodes, add-ons, and the roles that its pods get when they are made.
+  depends_on = [aws_eks_node_group.this, aws_eks_addon.late, aws_eks_access_policy_association.this, aws_eks_pod_identity_association.identity]
 }
 
 output "endpoint" {

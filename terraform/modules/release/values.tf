@@ -41,15 +41,7 @@ locals {
     }
   }
 
-  # The chart keeps pods from link-local addresses, where clouds hand out credentials; the agent's is one of them.
-  egress = !var.pod_identity ? {} : {
-    networkPolicy = {
-      egress = [
-        { to = [{ ipBlock = { cidr = "0.0.0.0/0", except = ["169.254.0.0/16"] } }] },
-        { to = [{ ipBlock = { cidr = "169.254.170.23/32" } }], ports = [{ port = 80, protocol = "TCP" }] },
-      ]
-    }
-  }
+  identity = { for key, value in { networkPolicy = { podIdentity = true } } : key => value if var.pod_identity }
 
   fullname = strcontains(var.name, "celery") ? var.name : "${var.name}-celery"
   pages = { for key, value in {
@@ -79,7 +71,7 @@ locals {
   values = concat(
     [file("${var.charts}/celery/environments/${var.environment}.yaml")],
     [yamlencode(local.image), yamlencode(local.broker), yamlencode(local.broker_placement), yamlencode(local.placement)],
-    [yamlencode(local.workers), yamlencode(local.egress), yamlencode(local.pages)],
+    [yamlencode(local.workers), yamlencode(local.identity), yamlencode(local.pages)],
     var.values,
     [yamlencode(local.external_secret)],
   )

@@ -88,7 +88,7 @@ variable "node_groups" {
 }
 
 variable "pod_identity" {
-  description = "Whether workers and the API act as an IAM role: they must then reach the agent that hands out its credentials."
+  description = "Whether workers and the API act as an IAM role: they may then reach the agent that hands out its credentials, and their pods are made anew when this changes. Tell it once the role is bound to their accounts, since a pod gets its role when it is made."
   type        = bool
   default     = false
 }
