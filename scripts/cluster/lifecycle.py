@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from scripts.cluster.addons import ADDONS
 from scripts.cluster.client import Client
 from scripts.cluster.config import PORTS, Config
 from scripts.cluster.loading import load
+from scripts.ports import is_free
 from scripts.progress import step
 from scripts.refused import Refused
 from scripts.versions import ROOT
@@ -171,12 +171,8 @@ def _install(client: Client) -> None:
 
 def _refuse_taken_ports(config: Config) -> None:
     for name, port in config.ports.items():
-        with socket.socket() as taken:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                taken.bind(("127.0.0.1", port))
-            except OSError:
-                raise Refused(
-                    f"Port {port} on 127.0.0.1 is taken (`ss -ltnp` says by whom; `make down` ends the local stack): "
-                    f"free it, or choose another with {PORTS[name][0]}=..."
-                ) from None
+        if not is_free(port):
+            raise Refused(
+                f"Port {port} on 127.0.0.1 is taken (`ss -ltnp` says by whom; `make down` ends the local stack): "
+                f"free it, or choose another with {PORTS[name][0]}=..."
+            )
