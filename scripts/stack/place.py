@@ -15,8 +15,7 @@ from app.queues import GROUPS
 from scripts.files import lay
 from scripts.ports import HIGHEST, read
 from scripts.refused import Refused
-
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.versions import ROOT
 
 # Each port's variable and default; the names are those of the processes in `processes.py`.
 PORTS: dict[str, tuple[str, int]] = {
