@@ -19,7 +19,8 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from scripts.files import lay
 from scripts.refused import Refused
-from scripts.stack.place import ROOT, Place
+from scripts.stack.place import Place
+from scripts.versions import ROOT
 
 if TYPE_CHECKING:
     # It reads the application's settings, and `up` uses this module before it has laid them.
