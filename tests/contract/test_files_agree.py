@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tomllib
@@ -12,6 +11,7 @@ import pytest
 
 import app
 from tests.conftest import ROOT
+from tests.support import cli
 from tests.support.documents import MAKEFILE, TARGETS
 
 LOCKED = sorted((ROOT / "requirements").glob("*.txt"))
@@ -65,8 +65,7 @@ def test_the_readmes_promises_each_name_the_test_that_keeps_them() -> None:
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run make as from a shell, also when it was make that started the tests."""
-    shell = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    return subprocess.run(["make", *arguments], cwd=ROOT, env=shell, capture_output=True, text=True, check=True)
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=cli.shell(), capture_output=True, text=True, check=True)
 
 
 def test_make_without_a_target_lists_every_target() -> None:

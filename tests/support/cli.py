@@ -29,8 +29,19 @@ class Ended:
 
 
 def shell() -> dict[str, str]:
-    """Return what a person's shell holds: this process's environment without what the tests lay in it."""
-    return {name: value for name, value in os.environ.items() if name not in LAID}
+    """Return what a person's shell holds: this process's environment without what the tests, or make, lay in it."""
+    laid = {*LAID, "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    return {name: value for name, value in os.environ.items() if name not in laid}
+
+
+def typed(script: str, shell: Mapping[str, str], replaced: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run what a page says, as it stands there but for a test's own ports and folder; it has two minutes."""
+    for there, here in replaced.items():
+        script = script.replace(there, here)
+    words = ["bash", "-eu", "-o", "pipefail", "-c", script]
+    return subprocess.run(
+        words, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=110, stdin=subprocess.DEVNULL
+    )
 
 
 def verb(module: str, shell: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
