@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -145,6 +146,20 @@ def _ensure_images() -> None:
 
 def _create(client: Client, config: Config) -> None:
     _refuse_taken_ports(config)
+    began = time.monotonic()
+    try:
+        _ask_kind(client, config)
+    except Refused as refused:
+        # Docker stumbles over a network or a disk now and then. A machine that is too slow stays so.
+        if time.monotonic() - began >= CREATED_WITHIN:
+            raise
+        print(f"{refused.details}\nkind made no cluster; once more from the beginning", file=sys.stderr)
+        _end_orphans(client)
+        _delete(client)
+        _ask_kind(client, config)
+
+
+def _ask_kind(client: Client, config: Config) -> None:
     making = _being_made(client)
     making.parent.mkdir(parents=True, exist_ok=True)
     making.touch()
