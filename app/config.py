@@ -7,6 +7,7 @@ secrets never need to stand in an environment.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -47,6 +48,8 @@ def _boolean() -> tuple[Callable[[str], Any], str]:
 
 
 def _url(*schemes: str, optional: bool = False) -> tuple[Callable[[str], Any], str]:
+    redis = "sentinel" in schemes
+
     def parse(text: str) -> str:
         if optional and not text:
             return text
@@ -54,16 +57,25 @@ def _url(*schemes: str, optional: bool = False) -> tuple[Callable[[str], Any], s
         if any(part.scheme not in schemes or not part.hostname for part in parts):
             raise ValueError
         _ = [part.port for part in parts]  # raises ValueError when it is not a number
+        if redis and not all(map(_is_encoded, parts)):
+            raise ValueError
         if len(parts) > 1 and not _are_sentinels_of_one_server(parts):
             raise ValueError
         return text
 
     empty = " (or nothing)" if optional else ""
     several = ""
-    if "sentinel" in schemes:
-        several = "; several sentinel:// URLs, joined by semicolons, all have the same user, password and database"
+    if redis:
+        several = ", with user and password percent-encoded (a Secret for the chart: letters, digits and - _ . ~ only)"
+        several += "; several sentinel:// URLs, joined by semicolons, all have the same user, password and database"
     starts = " or ".join(scheme + "://" for scheme in schemes)
     return parse, f"a URL that starts with {starts} and names a host{empty}{several}"
+
+
+def _is_encoded(part: SplitResult) -> bool:
+    # Else a password with a slash makes its own beginning the host, which nobody finds.
+    account = part.netloc.rpartition("@")[0]
+    return "@" not in part.path + part.query + part.fragment and not re.search(r"%(?![0-9A-Fa-f]{2})", account)
 
 
 def _are_sentinels_of_one_server(parts: list[SplitResult]) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
-import sys
 from pathlib import Path
 
-from scripts import toolbox
+from scripts import generated, toolbox
 from scripts.refused import Refused, exit_with
 from scripts.versions import ROOT, pinned
 
@@ -34,22 +32,10 @@ def render(values: Path, helm: str = "helm") -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the files and remove those of examples that are gone, or compare; return 1 when they differ."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.golden", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 when it is out of date")
-    check = parser.parse_args(argv).check
+    check = generated.checks(argv, "python -m scripts.golden", __doc__)
     wanted = {f"{case}.yaml": render(values) for case, values in examples().items()}
-    found = {path.name: path.read_text(encoding="utf-8") for path in GOLDEN.glob("*.yaml")}
-    stale = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
-    if check:
-        for name in stale:
-            print(f"tests/golden/{name} is out of date: run make golden and read the difference.", file=sys.stderr)
-        return 1 if stale else 0
-    GOLDEN.mkdir(parents=True, exist_ok=True)
-    for name in found:
-        (GOLDEN / name).unlink()
-    for name, text in wanted.items():
-        (GOLDEN / name).write_text(text, encoding="utf-8")
-    return 0
+    sentence = "tests/golden/{name} is out of date: run make golden and read the difference."
+    return generated.settle(check, GOLDEN, wanted, sentence, own="*.yaml")
 
 
 if __name__ == "__main__":

@@ -26,9 +26,8 @@ from app import __version__
 from scripts.cluster import engine
 from scripts.progress import run, step
 from scripts.refused import Refused
-from scripts.versions import pinned
+from scripts.versions import ROOT, pinned
 
-ROOT = Path(__file__).resolve().parent.parent
 # IMAGE_REPOSITORY in the environment says another one, for example registry.example.com/team/celery.
 REPOSITORY = "celery-on-kubernetes"
 # Reach the build where the caller's environment has them; docker itself knows the proxies and keeps them out of layers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from collections.abc import Mapping
@@ -41,16 +42,17 @@ def free_port(span: int = 1) -> int:
     can't take it between this call and the bind. Raises RuntimeError when a thousand tries find none.
     """
     for port in random.sample(range(20000, 32000), 1000):
-        if all(_is_free(port + step) for step in range(span)):
+        if all(is_free(port + step) for step in range(span)):
             return port
     raise RuntimeError("No free port between 20000 and 32000 on 127.0.0.1: end what holds them (ss -ltnp lists it).")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Return whether nobody listens on a port of the loopback; one that only root may bind is free, to Docker."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
     return True

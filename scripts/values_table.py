@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import yaml
 
+from scripts import generated
 from scripts.versions import ROOT
 
 DOCS = ROOT / "docs"
@@ -90,20 +90,12 @@ def _cell(text: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the document, or compare it; return 1 when it differs."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.values_table", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 when it is out of date")
-    check = parser.parse_args(argv).check
-    stale = 0
-    for name, chart in TABLES.items():
-        wanted = table((ROOT / "helm" / chart / "values.yaml").read_text(encoding="utf-8"), chart)
-        document = DOCS / name
-        if not check:
-            document.write_text(wanted, encoding="utf-8")
-        elif not document.exists() or document.read_text(encoding="utf-8") != wanted:
-            print(f"docs/{name} is out of date: run make docs and commit what it writes.", file=sys.stderr)
-            stale = 1
-    return stale
+    """Write the documents, or compare them; return 1 when one differs."""
+    check = generated.checks(argv, "python -m scripts.values_table", __doc__)
+    charts = {chart: (ROOT / "helm" / chart / "values.yaml").read_text(encoding="utf-8") for chart in TABLES.values()}
+    wanted = {name: table(charts[chart], chart) for name, chart in TABLES.items()}
+    sentence = "docs/{name} is out of date: run make docs and commit what it writes."
+    return generated.settle(check, DOCS, wanted, sentence)
 
 
 if __name__ == "__main__":

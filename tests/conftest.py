@@ -23,9 +23,9 @@ _PREFIXES = ("API_", "CELERY_", "FAULT_", "LOG_", "MAIL_", "NOTIFICATION_", "ORD
 for name in [name for name in os.environ if name.startswith((*_PREFIXES, "STACK_", "STORE_"))]:
     del os.environ[name]
 _PORT = free_port()
-os.environ["CELERY_BROKER_URL"] = f"redis://127.0.0.1:{_PORT}/0"
-os.environ["CELERY_RESULT_BACKEND"] = f"redis://127.0.0.1:{_PORT}/1"
-os.environ["STORE_URL"] = f"redis://127.0.0.1:{_PORT}/2"
+_NAMES = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "STORE_URL")
+LAID = {name: f"redis://127.0.0.1:{_PORT}/{database}" for database, name in enumerate(_NAMES)}
+os.environ.update(LAID)
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,8 @@ def _broker_url(url: str, access: Access) -> str:
     except ValueError:
         raise BadSetting(
             "CELERY_BROKER_URL, which is not shown, names no Redis: write redis://, rediss:// or sentinel:// with a "
-            "host, e.g. redis://user:password@host:6379/0; several sentinel:// URLs have one account and database."
+            "host, e.g. redis://user:password@host:6379/0, user and password percent-encoded; several sentinel:// URLs "
+            "have one account and database."
         ) from None
     return url
 

@@ -45,6 +45,11 @@ def check(url: str, access: Access) -> None:
     """Raise ValueError with a sentence when `url` and `access` name no server."""
     if not url.startswith(SCHEMES):
         raise ValueError("the runtime needs a Redis broker: set broker_url to redis://, rediss:// or sentinel://")
+    if not _is_encoded(url):
+        raise ValueError(
+            "the user or the password in broker_url has a character that ends it: percent-encode it, or take one of "
+            "letters, digits and - _ . ~ only"
+        )
     if _behind_sentinels(url) and not access.sentinel_master:
         raise ValueError("a sentinel:// URL needs the master's name: give Options(access=Access(sentinel_master=...))")
     if len({_account(part) for part in _parts(url)}) > 1:
@@ -154,6 +159,20 @@ def _sentinel_client(access: Access) -> dict[str, Any]:
     password = {"password": access.sentinel_password} if access.sentinel_password else {}
     timeouts = {"socket_timeout": SENTINEL_TIMEOUT, "socket_connect_timeout": SENTINEL_TIMEOUT}
     return {**timeouts, **password, "retry": once()}
+
+
+def _is_encoded(url: str) -> bool:
+    """Return whether nothing of the account is read as host, path or the next URL; app/config.py asks the same."""
+    try:
+        parts = _parts(url)
+    except ValueError:
+        # A bracket; the error's own words may hold what stands around it.
+        return False
+    after = (part.path + part.query + part.fragment for part in parts)
+    accounts = (part.netloc.rpartition("@")[0] for part in parts)
+    return not any("@" in text for text in after) and not any(
+        re.search(r"%(?![0-9A-Fa-f]{2})", text) for text in accounts
+    )
 
 
 def _behind_sentinels(url: str) -> bool:

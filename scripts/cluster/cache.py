@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from scripts import locks
 
 
 def root() -> Path:
@@ -21,14 +22,9 @@ def digest(*inputs: object) -> str:
     return hashlib.sha256("\0".join(map(str, inputs)).encode()).hexdigest()[:12]
 
 
-@contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Keep other runs out while this one makes `name`; the lock ends with the process that holds it."""
-    path = root() / "locks" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def locked(name: str) -> AbstractContextManager[None]:
+    """Keep other runs out while this one makes `name`; they wait."""
+    return locks.alone(root() / "locks" / name)
 
 
 def keep(name: str, key: str, make: Callable[[Path], None]) -> Path:

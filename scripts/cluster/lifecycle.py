@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -16,6 +16,7 @@ from scripts.cluster.addons import ADDONS
 from scripts.cluster.client import Client
 from scripts.cluster.config import PORTS, Config
 from scripts.cluster.loading import load
+from scripts.ports import is_free
 from scripts.progress import step
 from scripts.refused import Refused
 from scripts.versions import ROOT
@@ -145,6 +146,20 @@ def _ensure_images() -> None:
 
 def _create(client: Client, config: Config) -> None:
     _refuse_taken_ports(config)
+    began = time.monotonic()
+    try:
+        _ask_kind(client, config)
+    except Refused as refused:
+        # Docker stumbles over a network or a disk now and then. A machine that is too slow stays so.
+        if time.monotonic() - began >= CREATED_WITHIN:
+            raise
+        print(f"{refused.details}\nkind made no cluster; once more from the beginning", file=sys.stderr)
+        _end_orphans(client)
+        _delete(client)
+        _ask_kind(client, config)
+
+
+def _ask_kind(client: Client, config: Config) -> None:
     making = _being_made(client)
     making.parent.mkdir(parents=True, exist_ok=True)
     making.touch()
@@ -171,12 +186,8 @@ def _install(client: Client) -> None:
 
 def _refuse_taken_ports(config: Config) -> None:
     for name, port in config.ports.items():
-        with socket.socket() as taken:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                taken.bind(("127.0.0.1", port))
-            except OSError:
-                raise Refused(
-                    f"Port {port} on 127.0.0.1 is taken (`ss -ltnp` says by whom; `make down` ends the local stack): "
-                    f"free it, or choose another with {PORTS[name][0]}=..."
-                ) from None
+        if not is_free(port):
+            raise Refused(
+                f"Port {port} on 127.0.0.1 is taken (`ss -ltnp` says by whom; `make down` ends the local stack): "
+                f"free it, or choose another with {PORTS[name][0]}=..."
+            )

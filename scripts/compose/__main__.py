@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import httpx
 
-from scripts import image
+from scripts import image, locks
 from scripts.compose import containers, ports, work
 from scripts.compose.place import PORTS, PROFILES, Place, profile, scale
 from scripts.compose.program import Compose, find
@@ -230,18 +228,6 @@ def _print_addresses(place: Place, services: set[str]) -> None:
     print("\nEnd it with: make compose-down")
 
 
-@contextmanager
-def _alone(place: Place) -> Iterator[None]:
-    """Hold the place's lock: two commands at the same time would get into each other's way."""
-    place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (place.folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(f"Another make compose-... is at work in {place.folder}: wait for it to end.") from None
-        yield
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.compose",
@@ -272,7 +258,9 @@ def main(argv: list[str] | None = None) -> int:
             profile(options.profile)
         place = Place.from_environment(os.environ)
         verbs = {"up": up, "down": down, "smoke": smoke}
-        with _alone(place):
+        # Two at the same time would get into each other's way.
+        busy = f"Another make compose-... is at work in {place.folder}: wait for it to end."
+        with locks.alone(place.folder / "lock", busy):
             return verbs[options.verb](place, options)
     except Refused as refused:
         if refused.details:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import yaml
 
 from scripts import ports
 from scripts import rules as chart_rules
+from scripts.files import lay
 from scripts.refused import Refused
 from scripts.versions import ROOT
 
@@ -38,6 +38,8 @@ PASSWORDS = (
 URLS = {"broker-url": ("app", 0), "result-backend": ("app", 1), "store-url": ("app", 2), "scaler-url": ("scaler", 0)}
 PASSWORD_OF = {"app": "broker-password", "scaler": "scaler-password"}
 SANDBOX_MAIL = "smtp://sandbox:1025"
+# The mode of what any user of a container can read, in a folder that nobody enters.
+READABLE = 0o444
 SECRETS = (*PASSWORDS, *URLS, "smtp-url")
 # What containers are given of files, by their service: Docker looks at their names only, and not at what is in them.
 MOUNTED = {
@@ -93,19 +95,19 @@ class Place:
         # Not the rules' folder: it is mounted as a whole.
         (self.folder / "rules").chmod(0o755)
         for name in missing:
-            _write(self.secret(name), SANDBOX_MAIL if name == "smtp-url" else secrets.token_urlsafe(24))
+            lay(self.secret(name), SANDBOX_MAIL if name == "smtp-url" else secrets.token_urlsafe(24), READABLE)
         for name, (user, database) in URLS.items():
-            _write(self.secret(name), f"redis://{user}:{self.read(PASSWORD_OF[user])}@broker:6379/{database}")
-        _write(self.folder / "users.acl", users())
+            lay(self.secret(name), f"redis://{user}:{self.read(PASSWORD_OF[user])}@broker:6379/{database}", READABLE)
+        lay(self.folder / "users.acl", users(), READABLE)
         wanted = rules()
         for path in (self.folder / "rules").glob("*.yaml"):
             if path.name not in wanted:
                 path.unlink()
         for name, text in wanted.items():
-            _write(self.folder / "rules" / name, text)
+            lay(self.folder / "rules" / name, text, READABLE)
         # One that somebody laid there himself is read by the users of containers, too.
         for path in (self.folder / "secrets").iterdir():
-            path.chmod(0o444)
+            path.chmod(READABLE)
         return missing
 
     def variables(self, images: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -119,7 +121,7 @@ class Place:
 
     def remember(self, images: Mapping[str, str]) -> None:
         """Write the variables where the next command finds them, and a person for `docker compose --env-file`."""
-        _write(self.file, "".join(f"{name}={value}\n" for name, value in self.variables(images).items()))
+        lay(self.file, "".join(f"{name}={value}\n" for name, value in self.variables(images).items()), READABLE)
 
     @property
     def file(self) -> Path:
@@ -154,18 +156,6 @@ def _digest(names: tuple[str, ...]) -> str:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             content.update(file.name.encode() + (file.read_bytes() if file.is_file() else b""))
     return content.hexdigest()[:12]
-
-
-def _write(path: Path, text: str) -> None:
-    """Write what any user of a container can read, in a folder that nobody enters; the same text changes nothing."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "w") as file:
-        file.write(text)
-    draft.chmod(0o444)
-    draft.replace(path)
 
 
 def _remembered(folder: Path) -> dict[str, str]:

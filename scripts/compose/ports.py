@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import socket
-
 from scripts.compose.containers import OURS
 from scripts.compose.place import PORTS, Place
+from scripts.ports import is_free
 from scripts.progress import run
 from scripts.refused import Refused
 
@@ -17,7 +15,7 @@ def refuse_taken(place: Place, services: set[str]) -> None:
     sentences = []
     for service, (variable, _) in PORTS.items():
         port = place.ports[service]
-        if service not in services or place.project in held.get(port, {}).values() or _free(port):
+        if service not in services or place.project in held.get(port, {}).values() or is_free(port):
             continue
         who = " and ".join(f"container {name}" for name in held.get(port, {})) or "another process"
         free = port + 10 if port < 65000 else port - 10
@@ -38,13 +36,3 @@ def _published() -> dict[int, dict[str, str]]:
             if number.isdigit():
                 found.setdefault(int(number), {})[name] = project
     return found
-
-
-def _free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
-        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            candidate.bind(("127.0.0.1", port))
-        except OSError as error:
-            return error.errno != errno.EADDRINUSE
-    return True

@@ -7,31 +7,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import httpx
 
+from scripts import work
 from scripts.compose.place import Place
 from scripts.refused import Refused
 
-SUBJECT = "Your stack is up"
-MAIL = {"to": "you@example.com", "subject": SUBJECT, "body": "It came over SMTP, from a worker in a container."}
-ORDER = {"customer": "you", "email": "you@example.com", "items": [{"sku": "book", "quantity": 1}]}
+MAIL = work.mail("It came over SMTP, from a worker in a container.")
+LOGS = "docker logs"
 # Seconds.
 ANSWERS_WITHIN, DONE_WITHIN, PACE = 90, 90, 0.1
 
 
 def run(place: Place) -> Iterator[str]:
     """Send a mail and an order, and yield a line for each as it is done. Raises Refused for one that is not."""
-    headers = {"Authorization": f"Bearer {place.read('api-token')}"}
-    with httpx.Client(base_url=place.url("api"), headers=headers, timeout=10, trust_env=False) as api:
+    with work.client(place.url("api"), place.read("api-token")) as api:
         _until(lambda: _ready(api), ANSWERS_WITHIN, "the API has found the broker")
-        sent = {"the mail": _post(api, "/send-email", MAIL), "the order": _post(api, "/orders", ORDER)}
+        sent = {"the mail": work.post(api, "/send-email", MAIL, LOGS)}
+        sent["the order"] = work.post(api, "/orders", work.ORDER, LOGS)
         for name, task_id in sent.items():
             _until(lambda task_id=task_id, name=name: _done(api, task_id, name), DONE_WITHIN, f"{name} is done")  # type: ignore[misc]
             if name == "the mail" and _plays(place):
-                _until(lambda: _received(place, SUBJECT), DONE_WITHIN, "the sandbox has the mail")
-                yield f"the mail server got {SUBJECT!r}"
+                _until(lambda: _received(place, work.SUBJECT), DONE_WITHIN, "the sandbox has the mail")
+                yield f"the mail server got {work.SUBJECT!r}"
             else:
                 yield f"{name} is done"
         if _plays(place):
@@ -51,13 +50,6 @@ def _ready(api: httpx.Client) -> bool:
         return False
 
 
-def _post(api: httpx.Client, path: str, body: dict[str, Any]) -> str:
-    answer = api.post(path, json=body)
-    if answer.status_code != 202:
-        raise Refused(f"POST {path} was answered with {answer.status_code}: {answer.text[:200]} (see docker logs).")
-    return str(answer.json()["task_id"])
-
-
 def _done(api: httpx.Client, task_id: str, name: str) -> bool:
     answer = api.get(f"/task/{task_id}")
     if answer.status_code == 503:
@@ -69,8 +61,7 @@ def _done(api: httpx.Client, task_id: str, name: str) -> bool:
 
 
 def _received(place: Place, words: str) -> bool:
-    mails = httpx.get(f"{place.url('sandbox')}/mails", timeout=5, trust_env=False).json()
-    return any(words.lower() in str(mail["subject"]).lower() for mail in mails)
+    return any(words.lower() in subject.lower() for subject in work.subjects(place.url("sandbox")))
 
 
 def _until(condition: Callable[[], bool], seconds: float, what: str) -> None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import psutil
 
+from scripts import files, locks
 from scripts.refused import Refused
-from scripts.stack.place import PORTS, Place, client_environment, variable, write_secret
+from scripts.stack.place import PORTS, Place, client_environment, variable
 
 # Seconds in which every process has to be ready; a fresh clone compiles its bytecode meanwhile.
 READY_WITHIN = 120
@@ -170,14 +169,14 @@ def status(place: Place, as_json: bool) -> int:
 
 def logs(place: Place, name: str | None, follow: bool) -> int:
     """Show the newest lines of one process's log or of all; with `follow` go on until interrupted."""
-    files = {path.stem: path for path in sorted((place.folder / "logs").glob("*.log"))}
-    if name and name not in files:
+    found = {path.stem: path for path in sorted((place.folder / "logs").glob("*.log"))}
+    if name and name not in found:
         raise Refused(
-            f"There is no log of {name!r}: there are {', '.join(files) or 'none, as nothing was started'}.", 2
+            f"There is no log of {name!r}: there are {', '.join(found) or 'none, as nothing was started'}.", 2
         )
-    if not files:
+    if not found:
         raise Refused("There are no logs: nothing was started here (make up).")
-    chosen = [files[name]] if name else list(files.values())
+    chosen = [found[name]] if name else list(found.values())
     lines = "100" if name else "10"
     os.execvp("tail", ["tail", "-n", lines, *(["-F"] if follow else []), *map(str, chosen)])
 
@@ -259,9 +258,8 @@ def _memory(pid: int) -> int:
 
 def _remember(place: Place) -> None:
     """Note the ports, so that later commands need not be told them again."""
-    write_secret(
-        place.folder / "stack.json", json.dumps({PORTS[name][0]: str(port) for name, port in place.ports.items()})
-    )
+    ports = {PORTS[name][0]: str(port) for name, port in place.ports.items()}
+    files.lay(place.folder / "stack.json", json.dumps(ports))
 
 
 def _place(environment: Mapping[str, str]) -> Place:
@@ -277,18 +275,6 @@ def _place(environment: Mapping[str, str]) -> Place:
 
 def _quiet(_: str) -> None:
     """Nothing is told where the answer is a document."""
-
-
-@contextmanager
-def _alone(place: Place) -> Iterator[None]:
-    """Hold the place's lock: two commands at the same time would start the same processes twice."""
-    place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (place.folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(f"Another make up or make down is at work in {place.folder}: wait for it to end.") from None
-        yield
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -326,7 +312,9 @@ def main(argv: list[str] | None = None) -> int:
             return execute(place, options.command)
         if options.verb == "status":
             return status(place, options.json)
-        with _alone(place):
+        # Two at the same time would start the same processes twice.
+        busy = f"Another make up or make down is at work in {place.folder}: wait for it to end."
+        with locks.alone(place.folder / "lock", busy):
             return up(place, options.json) if options.verb == "up" else down(place, options.json, options.now)
     except Refused as refused:
         print(refused, file=sys.stderr)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.queues import GROUPS
+from scripts.files import lay
 from scripts.ports import HIGHEST, read
 from scripts.refused import Refused
-
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.versions import ROOT
 
 # Each port's variable and default; the names are those of the processes in `processes.py`.
 PORTS: dict[str, tuple[str, int]] = {
@@ -125,10 +125,10 @@ class Place:
             raise Refused(f"{self.socket.parent} belongs to somebody else: choose a shorter STACK_DIR.")
         for name in ("redis_password", "api_token", "flower_password"):
             if not self.secret(name).exists():
-                write_secret(self.secret(name), secrets.token_urlsafe(24))
+                lay(self.secret(name), secrets.token_urlsafe(24))
         for number, name in enumerate(("broker_url", "result_backend", "store_url")):
-            write_secret(self.secret(name), self.redis_url(number))
-        write_secret(self.folder / "redis.conf", self._redis_configuration())
+            lay(self.secret(name), self.redis_url(number))
+        lay(self.folder / "redis.conf", self._redis_configuration())
 
     def _redis_configuration(self) -> str:
         # noeviction: a full Redis must refuse a task, not forget another one.
@@ -176,15 +176,6 @@ def client_environment(place: Place, environment: Mapping[str, str]) -> dict[str
     settings = place.client_settings()
     rivals = {name.removesuffix("_FILE") for name in settings} | {f"{name}_FILE" for name in settings}
     return {name: value for name, value in environment.items() if name not in rivals} | settings
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Write `text` so that nobody else can read it, at no instant, and a reader sees the old or the new."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 def _highest(name: str) -> int:

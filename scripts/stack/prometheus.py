@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts import rules as chart_rules
 from scripts import toolbox
-from scripts.stack.place import write_secret
+from scripts.files import lay
 
 if TYPE_CHECKING:
     from scripts.stack.processes import Process
@@ -74,13 +74,13 @@ def command(program: Path, folder: Path, port: int) -> tuple[str, ...]:
 def write(folder: Path, text: str) -> None:
     """Write a configuration to where `command` reads it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_secret(folder / "prometheus.yml", text)
+    lay(folder / "prometheus.yml", text)
 
 
 def write_all(folder: Path, processes: Iterable[Process]) -> None:
     """Write the configuration of the stack's Prometheus, which reads the pages of `processes`, and its rules."""
     write(folder, configuration(pages(processes), INTERVAL, [folder / "rules.yml"]))
-    write_secret(folder / "rules.yml", json.dumps(rules()))
+    lay(folder / "rules.yml", json.dumps(rules()))
 
 
 def digest(processes: Iterable[Process]) -> str:

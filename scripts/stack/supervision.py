@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from scripts.files import lay
 from scripts.refused import Refused
-from scripts.stack.place import ROOT, Place, write_secret
+from scripts.stack.place import Place
+from scripts.versions import ROOT
 
 if TYPE_CHECKING:
     # It reads the application's settings, and `up` uses this module before it has laid them.
@@ -172,7 +174,7 @@ class Supervisor:
 
     def _configure(self, processes: Iterable[Process]) -> str:
         path = self.place.folder / "supervisor.conf"
-        write_secret(path, configuration(self.place, processes))
+        lay(path, configuration(self.place, processes))
         return str(path)
 
 

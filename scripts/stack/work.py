@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
+from scripts import work
 from scripts.refused import Refused
 from scripts.stack.place import Place
 
-SUBJECT = "Your stack is up"
 # Task name, its queue by the routes, and arguments, for what the API does not send.
 PUBLISHED: tuple[tuple[str, str, list[str]], ...] = (
     ("tasks.check_status", "default", []),
     ("tasks.report.generate", "report", ["weekly"]),
     ("tasks.high_priority.check_stock", "high", ["book"]),
 )
+LOGS = "make logs NAME=api"
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,11 @@ def run(place: Place, timeout: float = 60) -> Iterator[Done]:
     # Reads the settings when it is imported: `up` lays them before.
     from app.celery_app import app
 
-    headers = {"Authorization": f"Bearer {place.api_token}"}
-    with httpx.Client(base_url=place.url("api"), headers=headers, timeout=10, trust_env=False) as api:
-        mail = {"to": "you@example.com", "subject": SUBJECT, "body": "It came over SMTP, from a worker."}
-        order = {"customer": "you", "email": "you@example.com", "items": [{"sku": "book", "quantity": 1}]}
-        waiting = {_post(api, "/send-email", mail): ("email", "tasks.email.send_email", time.monotonic())}
-        waiting[_post(api, "/orders", order)] = ("high_priority", "the order: process, pay, receipt", time.monotonic())
+    with work.client(place.url("api"), place.api_token) as api:
+        mail = work.post(api, "/send-email", work.mail("It came over SMTP, from a worker."), LOGS)
+        waiting = {mail: ("email", "tasks.email.send_email", time.monotonic())}
+        order = work.post(api, "/orders", work.ORDER, LOGS)
+        waiting[order] = ("high_priority", "the order: process, pay, receipt", time.monotonic())
         for name, queue, arguments in PUBLISHED:
             task = app.send_task(name, arguments, expires=timeout)
             waiting[task.id] = (queue, name, time.monotonic())
@@ -65,21 +63,10 @@ def run(place: Place, timeout: float = 60) -> Iterator[Done]:
             time.sleep(0.05)
 
 
-def _post(api: httpx.Client, path: str, body: dict[str, Any]) -> str:
-    answer = api.post(path, json=body)
-    if answer.status_code != 202:
-        raise Refused(
-            f"POST {path} was answered with {answer.status_code}: {answer.text[:200]} (see make logs NAME=api)."
-        )
-    return str(answer.json()["task_id"])
-
-
 def _shown(place: Place, name: str, result: Any) -> str:
     """Return what a person would look at to believe it: for a mail what the mail server got."""
     if name != "tasks.email.send_email":
         return str(result)
-    mails = httpx.get(f"{place.url('sandbox')}/mails", timeout=5, trust_env=False).json()
-    received = [mail["subject"] for mail in mails if mail["subject"] == SUBJECT]
-    if not received:
+    if work.SUBJECT not in work.subjects(place.url("sandbox")):
         raise Refused("The mail is recorded as sent, and the mail server did not get it (see make logs NAME=sandbox).")
-    return f"the mail server got {received[-1]!r}"
+    return f"the mail server got {work.SUBJECT!r}"

@@ -1,8 +1,7 @@
-"""Files that say the same thing in two places agree: versions, requirements, documents and the Makefile."""
+"""Files that say the same thing in two places agree: versions, requirements, the README's promises and the Makefile."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tomllib
@@ -12,16 +11,10 @@ import pytest
 
 import app
 from tests.conftest import ROOT
+from tests.support import cli
+from tests.support.documents import MAKEFILE, TARGETS
 
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-TARGETS = re.findall(r"^([a-z-]+):.* ## ", MAKEFILE, re.MULTILINE)
-FOLDERS = ("docs", "helm", "k8s")
-DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), ROOT / "tests" / "README.md", *(p for f in FOLDERS for p in ROOT.glob(f"{f}/**/*.md"))]
-)
 LOCKED = sorted((ROOT / "requirements").glob("*.txt"))
-# Folders and files whose names in a document are a promise that they are there.
-OURS = ("app", "benchmarks", "docker", "docs", "helm", "k8s", "requirements", "scripts", "terraform", "tests", ".ci")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -62,30 +55,6 @@ def test_tests_run_with_the_packages_that_the_image_has() -> None:
     assert {name: (version, here.get(name)) for name, version in image.items() if here.get(name) != version} == {}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=ids)
-def test_every_make_target_that_a_document_names_exists(path: Path) -> None:
-    calls = re.findall(r"(?:^|[\s&(])make((?: +-?-?[a-z][a-z-]*)+)", code(path), re.MULTILINE)
-    words = {word for call in calls for word in call.split() if not word.startswith("-")}
-    assert words - set(TARGETS) == set()
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=ids)
-def test_every_path_that_a_document_names_exists(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    quoted = re.findall(rf"`((?:{'|'.join(map(re.escape, OURS))})/[^`\s]*)`", text)
-    assert [name for name in quoted if not list(ROOT.glob(name.rstrip("/").partition("::")[0]))] == []
-    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
-    assert [link for link in links if not (path.parent / link).exists()] == []
-
-
-def code(path: Path) -> str:
-    """Return what stands in a document's code: the fenced blocks and the quoted words."""
-    text = path.read_text(encoding="utf-8")
-    fenced = re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL)
-    quoted = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    return "\n".join([*fenced, *quoted])
-
-
 def test_the_readmes_promises_each_name_the_test_that_keeps_them() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.partition("## The promises")[2].partition("\n## ")[0]
@@ -96,8 +65,7 @@ def test_the_readmes_promises_each_name_the_test_that_keeps_them() -> None:
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run make as from a shell, also when it was make that started the tests."""
-    shell = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    return subprocess.run(["make", *arguments], cwd=ROOT, env=shell, capture_output=True, text=True, check=True)
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=cli.shell(), capture_output=True, text=True, check=True)
 
 
 def test_make_without_a_target_lists_every_target() -> None:

@@ -20,9 +20,9 @@ from redis.exceptions import RedisError
 from scripts import redis_server
 from scripts.ports import free_port
 from scripts.stack.processes import WORKER_FLAGS
+from tests.conftest import ROOT
 from tests.support import stack
 
-ROOT = Path(__file__).resolve().parents[2]
 POLL = 0.1
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scripts.cluster import engine, names
@@ -105,6 +106,19 @@ def test_down_leaves_no_container_and_no_volume(verbs: Verbs, client: Client) ->
     assert len(volumes - set(client.docker("volume", "ls", "--quiet").split())) >= 3
     assert NAME not in Path(verbs.environment["KUBECONFIG"]).read_text()
     assert "nothing changed" in verbs("down")
+
+
+def test_a_kind_that_dies_at_its_work_is_cleaned_up_after_and_tried_once_more(verbs: Verbs, client: Client) -> None:
+    engine.up()
+    process = verbs.start("up", "--json")
+    until(lambda: len(client.nodes()) == 3, 300, "kind has made its nodes")
+    (creating,) = (each for each in psutil.Process(process.pid).children() if each.cmdline()[1:2] == ["create"])
+    creating.kill()
+    said, told = process.communicate(timeout=800)
+    assert process.returncode == 0, told
+    assert "kind made no cluster; once more from the beginning" in told
+    assert json.loads(said)["ready"]
+    verbs("down")
 
 
 def test_a_cluster_that_was_not_made_here_is_left_alone(verbs: Verbs) -> None:

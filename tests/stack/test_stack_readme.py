@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 import pytest
 
 from scripts.stack.place import PORTS
 from tests.conftest import ROOT
+from tests.support import cli
 from tests.support.stack import Stack, until
 
 BLOCKS = re.findall(r"<!-- run -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -25,17 +25,11 @@ def test_the_readme_has_examples() -> None:
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_an_example_of_the_readme_works_as_it_stands_there(stack: Stack, number: int) -> None:
-    script = BLOCKS[number].replace(".stack/", f"{stack.place.folder}/")
-    for name, (_, port) in PORTS.items():
-        script = script.replace(f":{port}", f":{stack.place.ports[name]}")
-
-    def run() -> subprocess.CompletedProcess[str]:
-        command = ["bash", "-eu", "-o", "pipefail", "-c", script]
-        return subprocess.run(command, cwd=ROOT, env=stack.shell, capture_output=True, text=True, timeout=110)
+    ports = {f":{port}": f":{stack.place.ports[name]}" for name, (_, port) in PORTS.items()}
 
     def shown() -> bool:
         # A person looks again when the mail is not there yet.
-        ran = run()
+        ran = cli.typed(BLOCKS[number], stack.shell, {".stack/": f"{stack.place.folder}/", **ports})
         assert ran.returncode == 0, ran.stderr + ran.stdout
         return re.search(SHOWN[number], ran.stdout, re.DOTALL) is not None
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import httpx
 
 from scripts.ports import free_port
+from tests.conftest import ROOT
 from tests.support.redis import RedisServer
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class ApiServer:

@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import LAID, ROOT
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,35 @@ class Ended:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+def shell() -> dict[str, str]:
+    """Return what a person's shell holds: this process's environment without what the tests, or make, lay in it."""
+    laid = {*LAID, "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    return {name: value for name, value in os.environ.items() if name not in laid}
+
+
+def typed(script: str, shell: Mapping[str, str], replaced: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run what a page says, as it stands there but for a test's own ports and folder; it has two minutes."""
+    for there, here in replaced.items():
+        script = script.replace(there, here)
+    words = ["bash", "-eu", "-o", "pipefail", "-c", script]
+    return subprocess.run(
+        words, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=110, stdin=subprocess.DEVNULL
+    )
+
+
+def verb(module: str, shell: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb of scripts/ as make does, from a shell that holds `shell`; it has five minutes."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        cwd=ROOT,
+        env=shell,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def run(module: str, *arguments: str, text: str = "", env: dict[str, str] | None = None) -> Ended:

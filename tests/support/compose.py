@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +20,7 @@ from scripts.compose.program import Compose
 from scripts.ports import free_port
 from scripts.progress import run
 from scripts.refused import Refused
-from tests.conftest import ROOT
+from tests.support import cli
 from tests.support.ledger import Ledger
 
 # What differs from what is shipped: tests ask for trouble, and don't wait for a rate, a long lease or a long lock.
@@ -33,7 +31,6 @@ SETTINGS = {
     "CELERY_BEAT_LOCK_SECONDS": "10",
     "COMPOSE_PROJECT_NAME": "",
 }
-_LAID_BY_TESTS = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "STORE_URL")
 
 
 @dataclass
@@ -73,15 +70,12 @@ class Stack(Ledger):
 
 
 def command(shell: dict[str, str], verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "scripts.compose", verb, *arguments]
-    return subprocess.run(
-        words, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
-    )
+    return cli.verb("scripts.compose", shell, verb, *arguments)
 
 
 def shell_for(folder: Path, **settings: str) -> dict[str, str]:
     """Return an environment for a stack that is not started yet."""
-    shell = {name: value for name, value in os.environ.items() if name not in _LAID_BY_TESTS}
+    shell = cli.shell()
     ports: dict[str, str] = {}
     while len(set(ports.values())) < len(PORTS):
         ports = {variable: str(free_port()) for variable, _ in PORTS.values()}

@@ -16,8 +16,8 @@ import httpx
 
 from scripts.ports import free_port
 from scripts.stack.processes import WORKER_FLAGS
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CELERY = ("celery", "-A", "app.celery_app")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -20,10 +19,10 @@ from scripts.refused import Refused
 from scripts.stack.place import PAGES, PORTS, Place, client_environment
 from scripts.stack.supervision import Supervisor, listeners, members
 from tests.conftest import ROOT
+from tests.support import cli
 
 # What differs from the shipped settings: tests may ask for trouble, and don't wait for a rate or a long lock.
 SETTINGS = {"FAULT_TASKS": "true", "ORDER_RATE_LIMIT": "", "CELERY_BEAT_LOCK_SECONDS": "15"}
-_LAID_BY_TESTS = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "STORE_URL")
 
 
 @dataclass(frozen=True)
@@ -85,10 +84,7 @@ class Stack:
 
 
 def stack_command(shell: dict[str, str], verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    run = [sys.executable, "-m", "scripts.stack", verb, *arguments]
-    return subprocess.run(
-        run, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
-    )
+    return cli.verb("scripts.stack", shell, verb, *arguments)
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -129,7 +125,7 @@ def running(folder: Path, **settings: str) -> Iterator[Stack]:
 
 def shell_for(folder: Path, **settings: str) -> dict[str, str]:
     """Return an environment for a stack that is not started yet: free ports, a folder of its own."""
-    shell = {name: value for name, value in os.environ.items() if name not in _LAID_BY_TESTS}
+    shell = cli.shell()
     while True:
         ports = {variable: str(free_port(len(PAGES))) for variable, _ in PORTS.values()}
         # Two of them may be one, or one among the pages'.

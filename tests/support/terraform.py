@@ -18,7 +18,8 @@ from typing import Any
 from scripts.ports import free_port
 from scripts.terraform import providers
 from scripts.terraform.packages import programs
-from tests.support.cli import ROOT, Ended
+from tests.conftest import ROOT
+from tests.support.cli import Ended
 from tests.support.stack import until
 
 REGION = "eu-central-1"

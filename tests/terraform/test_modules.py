@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts.terraform.__main__ import MODULES
+from tests.conftest import ROOT
 from tests.support import terraform
-from tests.support.cli import ROOT
 
 pytestmark = pytest.mark.timeout(280)
 

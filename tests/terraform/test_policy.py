@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.terraform.packages import programs
-from tests.support.cli import ROOT
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(280)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.support import helm, terraform
-from tests.support.cli import ROOT
 
 pytestmark = pytest.mark.timeout(120)
 

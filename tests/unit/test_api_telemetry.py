@@ -27,20 +27,12 @@ Start = Callable[..., ApiServer]
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def start(tmp_path: Path, redis: RedisServer) -> Iterator[Start]:
+def start(tmp_path: Path, server: RedisServer) -> Iterator[Start]:
     """Starts an API with the settings that it is given."""
     servers = []
 
     def starting(**settings: str) -> ApiServer:
-        servers.append(ApiServer(tmp_path, redis, **settings))
+        servers.append(ApiServer(tmp_path, server, **settings))
         servers[-1].start()
         return servers[-1]
 
@@ -96,10 +88,10 @@ def test_no_query_is_in_a_span_and_no_probe_is_one(start: Start, collector: Coll
 
 
 def test_a_publish_that_failed_is_marked_and_nothing_later_is_its_child(
-    start: Start, collector: Collector, redis: RedisServer
+    start: Start, collector: Collector, server: RedisServer
 ) -> None:
     api = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
-    with Redis.from_url(redis.database(0)) as client:
+    with Redis.from_url(server.database(0)) as client:
         for command, status in (("-lpush", 503), ("+lpush", 202)):
             client.acl_setuser("default", enabled=True, commands=[command])
             assert httpx.post(f"{api.url}/send-email", json=MAIL).status_code == status

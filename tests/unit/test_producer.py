@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.support.cli import ROOT, Ended, run
+from tests.conftest import ROOT
+from tests.support.cli import Ended, run
 from tests.support.redis import RedisServer
 
 

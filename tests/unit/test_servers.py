@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import ssl
 import time
@@ -76,6 +77,31 @@ def test_what_names_no_server_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         installed(url, monkeypatch, access)
+
+
+@pytest.mark.parametrize(
+    "password", ["se/cret", "se#cret", "se?cret", "12?34", "se;cret", "se%cret", "s[e]cret", "[se"]
+)
+def test_a_password_that_would_be_read_as_a_host_is_refused_and_not_shown(
+    password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"redis://app:{password}@here:6379/0"
+    with pytest.raises(ValueError, match="percent-encode it, or take one of letters, digits") as refused:
+        installed(url, monkeypatch)
+    for variable in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "STORE_URL"):
+        with pytest.raises(BadSetting, match=f"{variable} is .* percent-encoded .*: letters, digits") as told:
+            Settings.from_environment({variable: url})
+        assert not [word for word in (password, "se", "12") if re.search(rf"\b{re.escape(word)}\b", f"{told.value}")]
+    assert password not in str(refused.value)
+
+
+def test_a_password_that_is_encoded_or_ends_nothing_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for written, meant in {"p%2Fs%25%23": "p/s%#", "a@b:c": "a@b:c", "a-b_c.d~e": "a-b_c.d~e"}.items():
+        url = f"redis://app:{written}@here:6379/0"
+        assert Settings.from_environment({"CELERY_BROKER_URL": url}).broker_url == url
+        installed(url, monkeypatch)
+        client = servers.connect(url, Access()).connection_pool.connection_kwargs
+        assert (client["host"], client["password"]) == ("here", meant)
 
 
 @pytest.mark.parametrize("url", ["rediss://app:p%40ss@here:6379/0", SENTINELS])
