@@ -166,7 +166,7 @@ alerts-test: venv ## Play the alerts' cases, and break each rule in turn (about 
 	@$(PYTHON) -m scripts.toolbox promtool >/dev/null
 	$(PYTEST) tests/alerts -n 2
 
-test-stack: venv ## A whole stack on free ports, beside your own (3 min; builds Prometheus where there is none)
+test-stack: venv ## A whole stack on free ports, beside your own (about 5 min; builds Prometheus where there is none)
 	@scripts/tools.sh curl:curl ps:procps ss:iproute2
 	@$(PYTHON) -m scripts.toolbox prometheus >/dev/null
 	$(PYTEST) tests/stack
@@ -182,10 +182,10 @@ test-dashboards: venv ## Ask every query of every dashboard of a Prometheus that
 test-image: venv ## Build the image and run each of its commands in a container
 	$(PYTEST) tests/image
 
-test-compose: venv ## The containers of Docker Compose: killed under load, scaled, taken away (a Docker Engine, about 4 min)
+test-compose: venv ## The containers of Docker Compose: killed under load, scaled, taken away (a Docker Engine, about 6 min)
 	$(PYTEST) tests/compose
 
-test-kind: venv ## The engine and the cluster themselves: killed, mended, taken away (root, about 5 min)
+test-kind: venv ## The engine and the cluster themselves: killed, mended, taken away (root, about 7 min)
 	@scripts/tools.sh dockerd:docker.io jq:jq
 	$(PYTEST) tests/kind
 
