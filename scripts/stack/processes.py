@@ -9,8 +9,8 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import fields
+from typing import Any
 
 from app.config import Settings
 from app.queues import GROUPS, Group
@@ -18,6 +18,7 @@ from scripts import redis_server
 from scripts.refused import Refused
 from scripts.stack import prometheus
 from scripts.stack.place import Place, page_of
+from scripts.stack.process import Process, Ready
 
 # What every worker is started with, here and in the chart. Mingle and gossip make a start slower the more workers
 # there are; a heartbeat event every 10 s is all Flower needs.
@@ -35,29 +36,6 @@ WORKER_FLAGS = (
 STOP_MARGIN = 30
 # Seconds that a task may wait: the chart's targetWaitSeconds, and its waitObjectiveSeconds.
 WAIT, OBJECTIVE = 5, 60
-
-
-@dataclass(frozen=True)
-class Ready:
-    """How a process shows that it is ready.
-
-    redis: PING is answered. http: GET `target` answers 200. file: `target` was touched since the process started.
-    """
-
-    kind: Literal["redis", "http", "file"]
-    target: str = ""
-
-
-@dataclass(frozen=True)
-class Process:
-    """One process tree. `ports` are names in the place's `every_port`; `stop_within` are seconds until it is killed."""
-
-    name: str
-    command: tuple[str, ...]
-    ready: Ready
-    environment: Mapping[str, str] = field(default_factory=dict)
-    ports: tuple[str, ...] = ()
-    stop_within: int = 20
 
 
 def describe(place: Place, environment: Mapping[str, str]) -> list[Process]:

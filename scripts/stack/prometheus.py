@@ -6,14 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scripts import rules as chart_rules
 from scripts import toolbox
 from scripts.files import lay
-
-if TYPE_CHECKING:
-    from scripts.stack.processes import Process
+from scripts.stack.process import Process
 
 # The labels of a page, by its port on the loopback.
 Pages = Mapping[int, Mapping[str, str]]

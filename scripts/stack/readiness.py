@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 from redis import Redis
@@ -13,10 +13,8 @@ from redis.exceptions import RedisError
 
 from scripts.refused import Refused
 from scripts.stack.place import Place
+from scripts.stack.process import Process
 from scripts.stack.supervision import Supervisor
-
-if TYPE_CHECKING:
-    from scripts.stack.processes import Process
 
 
 def is_ready(place: Place, process: Process, state: dict[str, Any]) -> bool:

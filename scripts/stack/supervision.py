@@ -12,7 +12,7 @@ import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
@@ -20,11 +20,8 @@ from supervisor.xmlrpc import SupervisorTransport
 from scripts.files import lay
 from scripts.refused import Refused
 from scripts.stack.place import Place
+from scripts.stack.process import Process
 from scripts.versions import ROOT
-
-if TYPE_CHECKING:
-    # It reads the application's settings, and `up` uses this module before it has laid them.
-    from scripts.stack.processes import Process
 
 GONE = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 # What the supervisor itself gets from the caller's environment; all else is in the description.

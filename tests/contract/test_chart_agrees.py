@@ -19,7 +19,8 @@ from app.queues import GROUPS
 from app.runtime.health import FILES
 from app.runtime.metrics.numbers import BUCKETS
 from scripts.stack.place import PORTS, Place
-from scripts.stack.processes import STOP_MARGIN, Process, describe, worker_environment
+from scripts.stack.process import Process
+from scripts.stack.processes import STOP_MARGIN, describe, worker_environment
 from scripts.versions import pinned
 from tests.conftest import ROOT
 from tests.support.helm import (

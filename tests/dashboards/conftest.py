@@ -16,7 +16,7 @@ from scripts import rules as chart_rules
 from scripts.stack import processes
 from scripts.stack import prometheus as stack_prometheus
 from scripts.stack.place import Place, client_environment
-from scripts.stack.processes import Process
+from scripts.stack.process import Process
 from tests.conftest import ROOT
 from tests.support.prometheus import reading
 from tests.support.stack import shell_for, until
