@@ -1,0 +1,54 @@
+"""What a variable of an environment comes to, as Terraform itself reads its files, options and defaults."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from scripts.terraform import arguments
+from scripts.terraform.command import Terraform
+
+# As terraform fmt leaves them: over some lines, or in one.
+BLOCK = re.compile(r'^variable "(\w+)" \{(?:[^\n]*\}$|\n.*?^\})', re.MULTILINE | re.DOTALL)
+
+
+def declared(folder: Path) -> dict[str, str]:
+    """Return the blocks of an environment's variables, by name."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.tf")))
+    return {found[1]: found[0] for found in BLOCK.finditer(text)}
+
+
+def read(terraform: Terraform, names: Iterable[str], options: Sequence[str]) -> dict[str, str]:
+    """Return what these variables come to with `options` (arguments.checked): "" for one without a value, and nothing
+    for one that isn't declared. Raises Refused for values that Terraform refuses to read.
+    """
+    # A folder with nothing but the variables asks for no provider, no module, no state and no lock.
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        blocks = declared(terraform.folder)
+        (place / "variables.tf").write_text("\n".join(blocks.values()), encoding="utf-8")
+        for path in (*terraform.folder.glob("*.tfvars"), *terraform.folder.glob("*.tfvars.json")):
+            (place / path.name).symlink_to(path.resolve())
+        given = [
+            f"-{kind}={terraform.folder.resolve() / value if kind == 'var-file' else value}"
+            for kind, value in arguments.variables(options)
+        ]
+        console = Terraform(place, terraform.environment)
+        return {name: _value(console, name, given) for name in names if name in blocks}
+
+
+def _value(console: Terraform, name: str, given: Sequence[str]) -> str:
+    said = console.run(
+        "console",
+        *given,
+        quiet=True,
+        stdin=f"jsonencode(nonsensitive(var.{name}))",
+        env={"TF_DATA_DIR": str(console.folder / "data"), "TF_WORKSPACE": "default"},
+    )
+    # A string of HCL with JSON in it. What is unknown or null is no string in quotes; warnings may come before.
+    last = said.strip().rpartition("\n")[2]
+    found = json.loads(json.loads(last)) if last.startswith('"') else None
+    return "" if found is None else str(found)
