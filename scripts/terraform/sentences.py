@@ -106,7 +106,9 @@ def _sentence(error: str, names: dict[str, str]) -> str:
     for said, then in itertools.pairwise(rest):
         if then.startswith("This was checked by the validation rule"):
             return said
-    # Between the title and the text is a paragraph that says where.
+    # The paragraph after the title says where, unless the error has no place.
     place = re.search(r"\bon (\S+ line \d+)", rest[0]) if rest else None
-    text = ": ".join([f"{title} ({place[1]})" if place else title, *([" ".join(rest[bool(place) :])] if rest else [])])
+    detail = " ".join(rest[1:] if place else rest)
+    text = f"{title} ({place[1]})" if place else title
+    text += f": {detail}" if detail else ""
     return f"Terraform says: {textwrap.shorten(text, MOST, placeholder=' ...')}"

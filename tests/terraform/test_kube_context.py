@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.cluster import cache
 from tests.support import terraform
 from tests.support.cli import Ended
 from tests.support.terraform import World
@@ -23,7 +24,7 @@ contexts:
 - {{name: kind-celery, context: {{cluster: here, user: me}}}}
 - {{name: shop, context: {{cluster: here, user: me}}}}
 clusters: [{{name: here, cluster: {{server: "https://127.0.0.1:{port}"}}}}]
-users: [{{name: me, user: {{}}}}]
+users: [{{name: me, user: {{token: none}}}}]
 """
 IMAGE = '{ repository = "registry.example.com/shop" }'
 
@@ -109,8 +110,11 @@ def test_several_files_are_read_as_kubectl_reads_them(environments: Path, right:
 def test_a_home_and_a_path_seen_from_the_environment(environments: Path, right: Path) -> None:
     home = environments.parent
     (home / "config").write_bytes(right.read_bytes())
+    # The tools that were built stay where they are.
+    tools = str(cache.root().parent)
     for path in ("~/config", "../../config"):
-        assert "127.0.0.1:9" in run(environments, f"-var=kubeconfig={path}", HOME=str(home)).err
+        ended = run(environments, f"-var=kubeconfig={path}", HOME=str(home), XDG_CACHE_HOME=tools)
+        assert "127.0.0.1:9" in ended.err
 
 
 def test_no_kube_context(environments: Path) -> None:

@@ -19,7 +19,7 @@ variable "region" {
   type    = string
   default = "default"
   validation {
-    condition     = fileexists("beside.txt")
+    condition     = var.region != "" && fileexists("beside.txt")
     error_message = "region: the folder's own files are beside it."
   }
 }
