@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -12,7 +13,14 @@ ALONE = ("refresh", "refresh-only", "compact-warnings", "no-color")
 
 
 def checked(arguments: Sequence[str]) -> list[str]:
-    """Return options as `-name=value`. Raises Refused for any that would part the plan from what was checked."""
+    """Return options as `-name=value`. Raises Refused for any that would part the plan from what was checked, in ARGS
+    or in the environment.
+    """
+    hidden = sorted(name for name in os.environ if name.startswith("TF_CLI_ARGS") and name != "TF_CLI_ARGS_init")
+    if hidden:
+        raise Refused(
+            f"{hidden[0]} is set, which would change the plan behind the checks: unset it, and write ARGS='...'.", 2
+        )
     found = []
     left = iter(arguments)
     for argument in left:

@@ -27,7 +27,7 @@ def binary() -> str:
     install = f"install {'.'.join(map(str, OLDEST[:2]))} or later (developer.hashicorp.com/terraform/install)"
     if not found:
         raise Refused(f"There is no terraform on PATH: {install}.")
-    quiet = {**os.environ, "TF_CLI_CONFIG_FILE": os.devnull}
+    quiet = {**os.environ, "TF_CLI_CONFIG_FILE": os.devnull, "TF_CLI_ARGS": "", "TF_CLI_ARGS_version": ""}
     said = subprocess.run([found, "version", "-json"], capture_output=True, text=True, env=quiet).stdout
     version = str(json.loads(said)["terraform_version"])
     if numbers(version) < OLDEST:

@@ -8,17 +8,27 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from scripts.refused import Refused
 from scripts.terraform import arguments
 from scripts.terraform.command import Terraform
 
 # As terraform fmt leaves them: over some lines, or in one.
-BLOCK = re.compile(r'^variable "(\w+)" \{(?:[^\n]*\}$|\n.*?^\})', re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^variable "([\w-]+)" \{(?:[^\n]*\}$|\n.*?^\})', re.MULTILINE | re.DOTALL)
+
+BEGINNING = re.compile(r'^\s*variable\s+"?[\w-]+"?\s*\{', re.MULTILINE)
 
 
 def declared(folder: Path) -> dict[str, str]:
-    """Return the blocks of an environment's variables, by name."""
+    """Return the blocks of an environment's variables, by name. Raises Refused for one that would be overlooked."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.tf")))
-    return {found[1]: found[0] for found in BLOCK.finditer(text)}
+    found = list(BLOCK.finditer(text))
+    if len(found) != len(BEGINNING.findall(text)) or any(folder.glob("*.tf.json")):
+        raise Refused(
+            f"The variables of {folder} can't be checked: write them in files named .tf, with the name in quotes, "
+            "and as terraform fmt does.",
+            2,
+        )
+    return {each[1]: each[0] for each in found}
 
 
 def read(terraform: Terraform, names: Iterable[str], options: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +170,8 @@ def cut(environments: Path) -> tuple[World, Path]:
     """ENV=local without what only Helm's provider understands."""
     terraform.cut_helms_provider(environments.parent)
     world = World(terraform.environment(), folder=environments.parent)
+    with (environments / "local" / "outputs.tf").open("a") as file:
+        file.write('output "kubeconfigs" {\n  value = local.kubeconfigs\n}\n')
     world.does(environments / "local", "init", "-input=false")
     return world, environments / "local"
 
@@ -177,9 +181,19 @@ def test_terraform_itself_never_takes_the_current_context(cut: tuple[World, Path
     planned = world.terraform(place, "plan", "-input=false", f"-var=image={IMAGE}", "-var=environment=production")
     assert planned.code == 1
     assert "Environment production is bound to no cluster" in planned.err
-    given = (f"-var=image={IMAGE}", "-var=environment=production", "-var=context=shop")
-    world.does(place, "apply", "-input=false", "-auto-approve", *given)
-    assert json.loads(world.does(place, "output", "-json"))["context"]["value"] == "shop"
+    assert outputs(cut, "-var=environment=production", "-var=context=shop")["context"]["value"] == "shop"
+
+
+def outputs(cut: tuple[World, Path], *given: str) -> Any:
+    world, place = cut
+    world.does(place, "apply", "-input=false", "-auto-approve", f"-var=image={IMAGE}", *given)
+    return json.loads(world.does(place, "output", "-json"))
+
+
+def test_helms_provider_is_given_each_file(cut: tuple[World, Path]) -> None:
+    assert outputs(cut, "-var=kubeconfig=:/one:~/two:")["kubeconfigs"]["value"] == ["/one", str(Path.home() / "two")]
+    text = (terraform.ROOT / "terraform" / "environments" / "local" / "main.tf").read_text(encoding="utf-8")
+    assert re.search(r"^ +config_paths += local.kubeconfigs$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("nothing", ["", ":"])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.terraform import variables
+from scripts.refused import Refused
+from scripts.terraform import environment, variables
 from scripts.terraform.command import Terraform
+from scripts.terraform.environment import FOLDER
 from tests.support import terraform
 
 pytestmark = pytest.mark.timeout(120)
@@ -100,8 +103,6 @@ def planned(place: Path, folder: Path, arguments: list[str]) -> Any:
 
 def given() -> dict[str, str]:
     """Return what a test gave by TF_VAR_, which the tests' environment leaves out else."""
-    import os
-
     return {name: value for name, value in os.environ.items() if name.startswith("TF_VAR_")}
 
 
@@ -122,3 +123,24 @@ def test_it_is_read_whatever_backend_and_workspace_the_environment_has(place: Pa
     monkeypatch.setenv("TF_WORKSPACE", "second")
     monkeypatch.setenv("TF_DATA_DIR", str(place / "data"))
     assert variables.read(Terraform(place, "small"), ["region"], []) == {"region": "default"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("more.tf", "variable name {\n}\n"),
+        ("more.tf", 'variable "name"\n{\n}\n'),
+        ("more.tf", '  variable "name" {\n  }\n'),
+        ("more.tf.json", "{}"),
+    ],
+)
+def test_a_variable_that_would_be_overlooked_is_refused(place: Path, name: str, text: str) -> None:
+    (place / name).write_text(text)
+    with pytest.raises(Refused, match="can't be checked: write them"):
+        variables.declared(place)
+
+
+@pytest.mark.parametrize("environment", environment.names())
+def test_the_variables_that_are_checked_are_there(environment: str) -> None:
+    known = set(variables.declared(FOLDER / environment))
+    assert {"aws": {"region"}, "local": {"environment", "context", "kubeconfig"}}[environment] <= known
