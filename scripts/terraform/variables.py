@@ -56,7 +56,8 @@ def _value(console: Terraform, name: str, given: Sequence[str]) -> str:
         *given,
         quiet=True,
         stdin=f"jsonencode(nonsensitive(var.{name}))",
-        env={"TF_DATA_DIR": str(console.folder / "data"), "TF_WORKSPACE": "default"},
+        # Another's data say which backend it has, which here is none.
+        env={"TF_DATA_DIR": str(console.folder / "data")},
     )
     # A string of HCL with JSON in it. What is unknown or null is no string in quotes; warnings may come before.
     last = said.strip().rpartition("\n")[2]

@@ -102,6 +102,10 @@ def test_kubectls_file_is_terraforms_where_nobody_said_otherwise(environments: P
     assert "127.0.0.1:9" in ended.err
 
 
+def test_a_relative_path_of_kubectls_is_seen_from_where_it_was_given(environments: Path, right: Path) -> None:
+    assert "127.0.0.1:9" in run(environments, KUBECONFIG=os.path.relpath(right, terraform.ROOT)).err
+
+
 def test_several_files_are_read_as_kubectl_reads_them(environments: Path, right: Path, other: Path) -> None:
     together = os.pathsep.join(["", str(other.parent / "none"), str(right), str(other)])
     assert "127.0.0.1:9" in run(environments, KUBECONFIG=together).err

@@ -106,7 +106,9 @@ def given() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("TF_VAR_")}
 
 
-def test_reading_needs_no_value_of_another_variable_and_leaves_nothing(place: Path, monkeypatch: Any) -> None:
+def test_reading_needs_no_value_of_another_variable_and_leaves_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("nodes", "token"):
         monkeypatch.delenv(f"TF_VAR_{name}")
     before = sorted(place.iterdir())
@@ -118,10 +120,13 @@ def test_a_sensitive_one_is_read_too(place: Path) -> None:
     assert variables.read(Terraform(place, "small"), ["token"], []) == {"token": "secret"}
 
 
-def test_it_is_read_whatever_backend_and_workspace_the_environment_has(place: Path, monkeypatch: Any) -> None:
+def test_it_is_read_whatever_backend_and_workspace_the_environment_has(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (place / "backend.tf").write_text('terraform {\n  backend "local" {\n    path = "elsewhere/state"\n  }\n}\n')
+    monkeypatch.setenv("TF_DATA_DIR", str(tmp_path / "data"))
+    terraform.World(terraform.environment(), folder=tmp_path).does(place, "init", "-input=false")
     monkeypatch.setenv("TF_WORKSPACE", "second")
-    monkeypatch.setenv("TF_DATA_DIR", str(place / "data"))
     assert variables.read(Terraform(place, "small"), ["region"], []) == {"region": "default"}
 
 
