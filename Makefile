@@ -116,7 +116,8 @@ scale-status: venv ## Show what scales each worker group, how far it has got, an
 
 ##@ AWS, and Terraform
 .PHONY: tf-fmt tf-validate tf-test tf-plan tf-apply tf-destroy tf-cost
-# ENV=aws or ENV=local; YES=1 agrees to the plan where nobody is asked; ARGS='-var name=celery' goes to terraform plan.
+# ENV=aws or ENV=local (with CONTEXT=name for another cluster); YES=1 agrees to the plan where nobody is asked;
+# ARGS='-var name=celery' goes to terraform plan.
 YES ?=
 PRICES ?= terraform/prices.example.yaml
 COUNTS ?=
@@ -136,13 +137,13 @@ tf-test: venv ## Test them where emulators play AWS, and scan for policies (abou
 	$(PYTEST) tests/terraform -n 3
 
 tf-plan: venv ## Show what Terraform would change (ENV=aws or ENV=local)
-	@$(terraform) plan --env "$(ENV)" -- $(ARGS)
+	@$(terraform) plan --env "$(ENV)" --context "$(CONTEXT)" -- $(ARGS)
 
 tf-apply: venv ## Make it, after a look at the plan (ENV=aws, YES=1)
-	@$(terraform) apply --env "$(ENV)" $(if $(YES),--yes) -- $(ARGS)
+	@$(terraform) apply --env "$(ENV)" --context "$(CONTEXT)" $(if $(YES),--yes) -- $(ARGS)
 
 tf-destroy: venv ## Take all of it away, after a look at the plan (ENV=aws, YES=1)
-	@$(terraform) destroy --env "$(ENV)" $(if $(YES),--yes) -- $(ARGS)
+	@$(terraform) destroy --env "$(ENV)" --context "$(CONTEXT)" $(if $(YES),--yes) -- $(ARGS)
 
 tf-cost: venv ## Reckon a month's cost from a plan, or counts, and your prices (PRICES=, COUNTS=, JSON=1)
 	@$(terraform) cost --env "$(or $(ENV),aws)" --prices "$(PRICES)" $(if $(COUNTS),--counts "$(COUNTS)") $(json) -- $(ARGS)

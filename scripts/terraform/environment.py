@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.deploy import environment as deployed
 from scripts.deploy import preflight
 from scripts.deploy.kube import Kube
 from scripts.refused import Refused
+from scripts.terraform import variables
+from scripts.terraform.command import Terraform
 from scripts.versions import ROOT
 
 FOLDER = ROOT / "terraform" / "environments"
+# What the provider helm takes before, or besides, the files and the context that it is given.
+REDIRECTS = ("KUBE_CONFIG_PATH", "KUBE_CONFIG_PATHS", "KUBE_CTX_CLUSTER", "KUBE_HOST", "KUBE_PROXY_URL")
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -25,39 +29,43 @@ def load(name: str, folder: Path = FOLDER) -> Path:
     known = names(folder)
     if name not in known:
         raise Refused(f"There is no environment {name!r} of Terraform: write ENV={' or ENV='.join(known)}.", 2)
-    return folder / name
+    return folder.resolve() / name
 
 
-def given(folder: Path, variable: str) -> str:
-    """Return the text that files or the environment give a variable, or nothing."""
-    files = [*sorted(folder.glob("*.auto.tfvars"), reverse=True), folder / "terraform.tfvars"]
-    for text in (path.read_text(encoding="utf-8") for path in files if path.is_file()):
-        found = re.search(rf'^\s*{variable}\s*=\s*"([^"]*)"', text, re.MULTILINE)
-        if found:
-            return found[1]
-    return os.environ.get(f"TF_VAR_{variable}", "")
-
-
-def check(folder: Path) -> None:
+def check(terraform: Terraform, options: Sequence[str]) -> deployed.Environment | None:
     """Raise Refused when the region or the kube context around us is another than the environment's.
 
-    The account is checked by the provider (allowed_account_ids), whichever way its credentials come.
+    An environment with a variable `region` is in that region, one with a variable `kubeconfig` installs on the cluster
+    that is returned. The account is checked by the provider (allowed_account_ids), whichever way its credentials come.
     """
-    if (folder / "main.tf").read_text(encoding="utf-8").find('provider "aws"') >= 0:
-        _check_region(folder)
-    else:
-        environment = deployed.load(given(folder, "environment") or "kind")
-        preflight.check_context(environment, asked=False)
-        preflight.check_cluster(Kube(environment))
+    found = variables.read(terraform, ("region", "environment", "context", "kubeconfig"), options)
+    _check_region(terraform.environment, found.get("region", ""))
+    return _check_cluster(terraform.folder, found) if "kubeconfig" in found else None
 
 
-def _check_region(folder: Path) -> None:
-    wanted = given(folder, "region")
+def _check_region(environment: str, wanted: str) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         around = os.environ.get(name, "")
         if wanted and around and around != wanted:
             raise Refused(
-                f"{name} is {around}, and environment {folder.name} is in {wanted}: unset {name}, "
+                f"{name} is {around}, and environment {environment} is in {wanted}: unset {name}, "
                 f'or write region = "{around}" if you mean another place.',
                 2,
             )
+
+
+def _check_cluster(folder: Path, found: dict[str, str]) -> deployed.Environment:
+    for name in REDIRECTS:
+        if os.environ.get(name):
+            raise Refused(f"{name} is set, which the provider helm heeds and kubectl doesn't: unset it.", 2)
+    name, context = found.get("environment", "kind"), found.get("context", "")
+    if name not in deployed.names():
+        write = " or ".join(f'environment = "{known}"' for known in deployed.names())
+        raise Refused(f"environment is {name!r}, which helm/celery/environments hasn't: write {write}.", 2)
+    # From here on kubectl reads what Terraform reads.
+    files = (folder / Path(path).expanduser() for path in found["kubeconfig"].split(os.pathsep) if path)
+    os.environ["KUBECONFIG"] = os.pathsep.join(map(str, files)) or os.devnull
+    environment = deployed.load(name, context=context)
+    preflight.check_context(environment, asked=bool(context))
+    preflight.check_cluster(Kube(environment))
+    return environment

@@ -9,7 +9,8 @@ from pathlib import Path
 from scripts.refused import Refused
 from scripts.versions import ROOT
 
-HOST = "registry.terraform.io"
+# A mirror has a folder for each registry, whichever that is, and in it one for each publisher.
+PUBLISHER = "*/hashicorp"
 # Terraform's own places, and those where images and packages put mirrors.
 PLACES = (
     "~/.terraform.d/plugins",
@@ -32,16 +33,20 @@ def mirrors() -> list[Path]:
     """Return the folders that hold providers. Raises Refused when TF_PROVIDER_MIRROR names one that doesn't."""
     given = os.environ.get("TF_PROVIDER_MIRROR", "")
     if given:
-        if not (Path(given) / HOST).is_dir():
+        if not _is_mirror(Path(given)):
             raise Refused(
-                f"TF_PROVIDER_MIRROR is {given}, which has no folder {HOST}: "
-                "name one that `terraform providers mirror` made.",
+                f"TF_PROVIDER_MIRROR is {given}, which has no providers of hashicorp in it: "
+                "name a folder that `terraform providers mirror` made.",
                 2,
             )
         return [Path(given)]
     homes = (Path(place).expanduser() for place in PLACES)
     found = (path for home in homes for path in home.parent.glob(home.name))
-    return [path for path in found if (path / HOST).is_dir()]
+    return [path for path in found if _is_mirror(path)]
+
+
+def _is_mirror(folder: Path) -> bool:
+    return any(path.is_dir() for path in folder.glob(PUBLISHER))
 
 
 def in_mirror(name: str) -> Path | None:
@@ -49,7 +54,7 @@ def in_mirror(name: str) -> Path | None:
     prefix = wanted()[name].rpartition(".")[0] + "."
     for mirror in mirrors():
         # Unpacked: a folder for each version; packed: terraform-provider-aws_5.100.0_linux_amd64.zip.
-        names = (path.name for path in (mirror / HOST / "hashicorp" / name).glob("*"))
+        names = (path.name for path in mirror.glob(f"{PUBLISHER}/{name}/*"))
         if any(text.removeprefix(f"terraform-provider-{name}_").startswith(prefix) for text in names):
             return mirror
     return None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+import textwrap
+from collections.abc import Iterable
+
+from scripts.deploy.environment import Environment
 
 # Error texts of Terraform and its providers, and what to tell of them. {0}: what the first group found; {env}: the
-# environment's name.
+# environment's name; {release}, {reach}: what make calls its release, and how to get at its cluster.
 KNOWN = (
     (
         r"AWS account ID not allowed: (\d+)",
@@ -48,34 +52,63 @@ KNOWN = (
     ),
     (
         r"cannot re-use a name that is still in use",
-        "The release is there already and not Terraform's: take it away with make undeploy ENV=kind, then repeat this.",
+        "The release is there already and not Terraform's: take it away with make undeploy {release}, then repeat "
+        "this.",
     ),
     (
         r"Kubernetes cluster unreachable",
-        "The cluster of environment {env} doesn't answer: start it, or run this from where its API server can be "
-        "reached (public_access_cidrs).",
+        "The cluster of environment {env} doesn't answer: {reach}.",
     ),
     (
-        r"RequestError: send request failed|dial tcp|no such host|connect: connection refused",
+        r"operation error [^:]+: \w+, .*(?:request send failed|dial tcp|no such host)",
         "AWS can't be reached from here: check the network and AWS_ENDPOINT_URL.",
     ),
 )
 
 
-def of(said: str, environment: str) -> str:
-    """Return one sentence for what Terraform said when it failed, or nothing for what is not known."""
-    plain = re.sub(r"\x1b\[[0-9;]*m|[│╷╵]", "", said)
-    flat = " ".join(plain.split())
+# Characters of an error that nobody foresaw: enough for its cause, and still read.
+MOST = 500
+
+
+def of(said: str, environment: str, cluster: Environment | None = None) -> list[str]:
+    """Return a sentence for each error that Terraform told of when it failed, each once.
+
+    `cluster`: where the environment's charts go, unless it makes its own cluster.
+    """
+    names = {
+        "{env}": environment,
+        "{release}": f"ENV={cluster.name} CONTEXT={cluster.context}" if cluster else "ENV=production CONTEXT=name",
+        "{reach}": f"start that of context {cluster.context}"
+        if cluster
+        else "run this from where its API server can be reached (public_access_cidrs)",
+    }
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    return list(dict.fromkeys(_sentence(error, names) for error in _errors(plain)))
+
+
+def _errors(plain: str) -> Iterable[str]:
+    """Return the text of each error: what is in a box, or where there are none, what begins with the word."""
+    boxes = re.findall(r"╷(.*?)╵", plain, re.DOTALL) or re.split(r"^(?=Error: )", plain, flags=re.MULTILINE)
+    texts = (re.sub(r"^│ ?", "", box, flags=re.MULTILINE).strip() for box in boxes)
+    return [text for text in texts if text.startswith("Error: ")]
+
+
+def _sentence(error: str, names: dict[str, str]) -> str:
+    flat = " ".join(error.split())
     for pattern, sentence in KNOWN:
         found = re.search(pattern, flat)
         if found:
             first = next((group for group in found.groups() if group), "")
-            return sentence.replace("{env}", environment).replace("{0}", first.rstrip('.,:"'))
-    return _of_a_validation(plain)
-
-
-def _of_a_validation(plain: str) -> str:
-    """Return our own sentence: the paragraph before the one that says where it was checked."""
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", plain)]
-    pairs = itertools.pairwise(paragraphs)
-    return next((first for first, then in pairs if then.startswith("This was checked by the validation rule")), "")
+            for name, text in {**names, "{0}": first.rstrip('.,:"')}.items():
+                sentence = sentence.replace(name, text)
+            return sentence
+    title, *rest = [" ".join(part.split()) for part in re.split(r"\n\s*\n", error.removeprefix("Error: "))]
+    for said, then in itertools.pairwise(rest):
+        if then.startswith("This was checked by the validation rule"):
+            return said
+    # The paragraph after the title says where, unless the error has no place.
+    place = re.search(r"\bon (\S+ line \d+)", rest[0]) if rest else None
+    detail = " ".join(rest[1:] if place else rest)
+    text = f"{title} ({place[1]})" if place else title
+    text += f": {detail}" if detail else ""
+    return f"Terraform says: {textwrap.shorten(text, MOST, placeholder=' ...')}"

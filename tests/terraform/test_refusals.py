@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,16 +57,24 @@ def environments(tmp_path: Path) -> Path:
     return small.parent
 
 
-def refused(world: World, environments: Path, verb: str = "plan", code: int = 1, **env: str) -> str:
-    """Run a verb in the environment `small` that must be refused; return its one sentence."""
+def refused(
+    world: World,
+    environments: Path,
+    verb: str = "plan",
+    code: int = 1,
+    arguments: Sequence[str] = (),
+    sentences: int = 1,
+    **env: str,
+) -> str:
+    """Run a verb in the environment `small` that must be refused; return what was said, line by line."""
     yes = ["--yes"] if verb != "plan" else []
     changed = World({**world.env, **env}, folder=world.folder)
-    ended = changed.script(verb, "--env", "small", "--environments", str(environments), *yes)
+    ended = changed.script(verb, "--env", "small", "--environments", str(environments), *yes, "--", *arguments)
     assert ended.code == code, ended.out + ended.err
     assert not list(environments.rglob("*.tfstate")), "something was made"
     said = [line for line in ended.err.splitlines() if not line.strip().startswith("Getting modules")]
-    assert len(said) == 1, ended.err
-    return said[0]
+    assert len(said) == sentences, ended.err
+    return "\n".join(said)
 
 
 @pytest.mark.parametrize("verb", ["plan", "apply"])
@@ -116,6 +124,76 @@ def test_a_profile_that_is_not_there(lax: World, environments: Path) -> None:
 def test_another_region_around_us(lax: World, environments: Path, verb: str) -> None:
     said = refused(lax, environments, verb, code=2, AWS_REGION="us-east-1")
     assert said.startswith(f"AWS_REGION is us-east-1, and environment small is in {terraform.REGION}: unset AWS_REGION")
+
+
+OTHER = "us-east-1"
+
+
+@pytest.mark.parametrize(
+    "way", ["-var", "-var=", "-var-file", "terraform.tfvars.json", "x.auto.tfvars", "x.auto.tfvars.json"]
+)
+def test_the_region_is_checked_whichever_way_it_is_given(lax: World, environments: Path, way: str) -> None:
+    small, text = environments / "small", f'region = "{OTHER}"\n'
+    ways = {"-var": ["-var", f"region={OTHER}"], "-var=": [f"-var=region={OTHER}"], "-var-file": [f"--{way[1:]}", "my"]}
+    file = "my" if way == "-var-file" else way
+    if not way.startswith("-var") or file == "my":
+        (small / file).write_text(f'{{"region": "{OTHER}"}}' if file.endswith("json") else text)
+    said = refused(lax, environments, code=2, arguments=ways.get(way, []), AWS_REGION=terraform.REGION)
+    assert said.startswith(f"AWS_REGION is {terraform.REGION}, and environment small is in {OTHER}")
+
+
+def test_the_region_of_an_option_may_be_the_one_around_us(lax: World, environments: Path) -> None:
+    where = ("--env", "small", "--environments", str(environments), "--", "-var", f"region={OTHER}")
+    ended = World({**lax.env, "AWS_REGION": OTHER}, folder=lax.folder).script("plan", *where)
+    assert ended.code == 0, ended.err
+    assert "1 to add" in ended.out
+
+
+def test_an_account_that_an_option_names_is_checked(lax: World, environments: Path) -> None:
+    said = refused(lax, environments, arguments=["-var", "expected_account_id=999999999999"])
+    assert said.startswith(f"These credentials are of account {terraform.ACCOUNT}, which is not")
+
+
+WRONG = ["-destroy", "-out=plan", "--out", "-state=x", "-json", "main.tf", "-chdir=.."]
+
+
+@pytest.mark.parametrize(
+    ("verb", "argument"), [*(("plan", each) for each in WRONG), ("apply", "-out=x"), ("cost", "-destroy")]
+)
+def test_an_option_that_parts_the_plan_from_the_checks(
+    lax: World, environments: Path, verb: str, argument: str
+) -> None:
+    prices = ("--prices", str(terraform.ROOT / "terraform" / "prices.example.yaml")) if verb == "cost" else ()
+    ended = lax.script(verb, "--env", "small", "--environments", str(environments), *prices, "--", argument)
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+    assert ended.err.startswith(f"ARGS has {argument}, and may have -var, ")
+    assert ("make tf-destroy" in ended.err) is (argument == "-destroy")
+
+
+def test_an_option_without_its_value(lax: World, environments: Path) -> None:
+    assert refused(lax, environments, code=2, arguments=["-var"]).startswith("ARGS ends after -var: write -var=")
+
+
+@pytest.mark.parametrize("name", ["TF_CLI_ARGS", "TF_CLI_ARGS_plan", "TF_CLI_ARGS_apply"])
+def test_options_behind_the_checks(lax: World, environments: Path, name: str) -> None:
+    said = refused(lax, environments, code=2, **{name: "-var=region=us-east-1"})
+    assert said.startswith(f"{name} is set, which would change the plan behind the checks")
+
+
+def test_several_errors_are_each_said_once(lax: World, environments: Path) -> None:
+    (environments / "small" / "terraform.tfvars").unlink()
+    said = refused(lax, environments, sentences=2).splitlines()
+    assert sorted(re.findall(r"has no (\w+): copy", "\n".join(said))) == ["expected_account_id", "region"]
+
+
+def test_an_error_that_nobody_foresaw_is_told_in_terraforms_words(lax: World, environments: Path) -> None:
+    wrong = "".join(f'output "{name}" {{\n  value = local.{name}\n}}\n' for name in ("first", "second"))
+    (environments / "small" / "wrong.tf").write_text(wrong)
+    said = refused(lax, environments, sentences=2).splitlines()
+    for line, name, number in zip(said, ("first", "second"), (2, 5), strict=True):
+        assert line.startswith(f"Terraform says: Reference to undeclared local value (wrong.tf line {number}): ")
+        assert line.endswith(f'A local value with the name "{name}" has not been declared.')
 
 
 def test_a_region_that_doesnt_exist(lax: World, environments: Path) -> None:
@@ -187,11 +265,11 @@ def test_an_environment_that_doesnt_exist(tmp_path: Path) -> None:
 
 def test_a_mirror_without_providers(environments: Path, lax: World, tmp_path: Path) -> None:
     said = refused(lax, environments, code=2, TF_PROVIDER_MIRROR=str(tmp_path))
-    assert said.startswith(f"TF_PROVIDER_MIRROR is {tmp_path}, which has no folder registry.terraform.io")
+    assert said.startswith(f"TF_PROVIDER_MIRROR is {tmp_path}, which has no providers of hashicorp in it")
 
 
 def test_a_provider_that_cant_be_had(environments: Path, lax: World, tmp_path: Path) -> None:
-    (tmp_path / "mirror" / "registry.terraform.io").mkdir(parents=True)
+    (tmp_path / "mirror" / "registry.example.com" / "hashicorp").mkdir(parents=True)
     # No way out either: a proxy on which nothing listens.
     closed = "http://127.0.0.1:9"
     said = refused(
@@ -204,39 +282,3 @@ def test_no_terraform_at_all(tmp_path: Path) -> None:
     ended = World({**terraform.environment(), "PATH": str(tmp_path)}, folder=tmp_path).script("test", "network")
     assert ended.code == 1
     assert ended.err.startswith("There is no terraform on PATH: install 1.11 or later")
-
-
-CONFIG = """
-apiVersion: v1
-kind: Config
-current-context: {current}
-contexts:
-- {{name: kind-celery, context: {{cluster: here, user: me}}}}
-- {{name: production, context: {{cluster: here, user: me}}}}
-clusters: [{{name: here, cluster: {{server: "https://127.0.0.1:9"}}}}]
-users: [{{name: me, user: {{}}}}]
-"""
-
-
-@pytest.mark.parametrize("verb", ["plan", "apply", "destroy"])
-def test_another_kube_context(verb: str, tmp_path: Path) -> None:
-    (tmp_path / "config").write_text(CONFIG.format(current="production"))
-    world = World({**terraform.environment(), "KUBECONFIG": str(tmp_path / "config")}, folder=tmp_path)
-    ended = world.script(verb, "--env", "local")
-    assert ended.code == 2
-    assert ended.err.startswith("The current context is production, and environment kind belongs to kind-celery")
-
-
-def test_no_kube_context(tmp_path: Path) -> None:
-    world = World({**terraform.environment(), "KUBECONFIG": os.devnull}, folder=tmp_path)
-    ended = world.script("plan", "--env", "local")
-    assert ended.code == 2
-    assert "belongs to context kind-celery, which isn't there: make cluster-up makes it" in ended.err
-
-
-def test_a_cluster_that_doesnt_answer(tmp_path: Path) -> None:
-    (tmp_path / "config").write_text(CONFIG.format(current="kind-celery"))
-    world = World({**terraform.environment(), "KUBECONFIG": str(tmp_path / "config")}, folder=tmp_path)
-    ended = world.script("plan", "--env", "local")
-    assert ended.code == 1
-    assert ended.err.startswith("The cluster of context kind-celery doesn't answer")

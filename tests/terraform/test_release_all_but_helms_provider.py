@@ -164,4 +164,4 @@ def test_the_environment_local_is_wired_and_takes_the_context_of_the_charts_envi
     outputs = json.loads(world.does(place, "output", "-json"))
     assert outputs["context"]["value"] == "kind-celery"
     text = (ROOT / "terraform" / "environments" / "local" / "main.tf").read_text(encoding="utf-8")
-    assert "config_context = local.contexts[var.environment]" in text
+    assert "config_context = local.context\n" in text

@@ -1,13 +1,16 @@
 locals {
-  repository = abspath("${path.module}/../../..")
-  contexts   = yamldecode(file("${local.repository}/helm/celery/environments/contexts.yaml"))
+  repository  = abspath("${path.module}/../../..")
+  contexts    = yamldecode(file("${local.repository}/helm/celery/environments/contexts.yaml"))
+  context     = var.context != "" ? var.context : lookup(local.contexts, var.environment, "")
+  kubeconfigs = [for path in compact(split(":", var.kubeconfig)) : pathexpand(path)]
 }
 
-# The context is never the current one: it is the environment's, whatever somebody pointed kubectl at meanwhile.
+# The context is never the current one: it is the environment's, or the one that was named, whatever somebody pointed
+# kubectl at meanwhile.
 provider "helm" {
   kubernetes = {
-    config_path    = pathexpand(var.kubeconfig)
-    config_context = local.contexts[var.environment]
+    config_paths   = local.kubeconfigs
+    config_context = local.context
   }
 }
 

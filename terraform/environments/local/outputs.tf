@@ -1,6 +1,6 @@
 output "context" {
   description = "The kube context of what was installed."
-  value       = local.contexts[var.environment]
+  value       = local.context
 }
 
 output "release" {

@@ -1,13 +1,27 @@
 variable "environment" {
-  description = "The environment of the charts that is installed: one with a context of its own in helm/celery/environments/contexts.yaml."
+  description = "The environment of the charts that is installed: a file of helm/celery/environments."
   type        = string
   default     = "kind"
 }
 
+variable "context" {
+  description = "The kube context; empty: the one that helm/celery/environments/contexts.yaml has for the environment."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.context != "" || lookup(local.contexts, var.environment, "") != ""
+    error_message = "Environment ${var.environment} is bound to no cluster: write context = \"name\" (kubectl config get-contexts lists them), or enter it in helm/celery/environments/contexts.yaml."
+  }
+}
+
 variable "kubeconfig" {
-  description = "The file with the context."
+  description = "The file with the context, or several as in KUBECONFIG, which stands in for this where nobody gives it."
   type        = string
   default     = "~/.kube/config"
+  validation {
+    condition     = length(compact(split(":", var.kubeconfig))) > 0
+    error_message = "kubeconfig must name a file: write kubeconfig = \"~/.kube/config\"."
+  }
 }
 
 variable "image" {
