@@ -59,7 +59,8 @@ class Kube:
 
 def _answer(command: list[str], stdin: str | None, timeout: float) -> str:
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout)
+        # Never this terminal's stdin: kubectl would ask for a user's name there, and nobody sees the question.
+        done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise Refused(f"{command[0].rpartition('/')[2]} had no answer within {timeout:.0f} s.") from None
     if done.returncode:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.terraform.__main__ import MODULES
+from scripts.terraform.modules import MODULES
 from tests.conftest import ROOT
 from tests.support import terraform
 
