@@ -79,8 +79,8 @@ def test_every_module_wants_the_same_provider_of_aws() -> None:
 def test_each_variable_has_a_type_and_a_description_and_is_used(path: Path) -> None:
     blocks = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     used = "".join(other.read_text(encoding="utf-8") for other in path.parent.glob("*.tf") if other != path)
-    # There to be refused.
-    unused_on_purpose = {"num_node_groups"} if path.parent.name == "broker" else set()
+    # There for what is refused.
+    unused_on_purpose = {"broker": {"num_node_groups"}, "cluster": {"installer_arn"}}.get(path.parent.name, set())
     assert blocks
     assert [
         name for name, body in blocks if not re.search(r"^  type +=", body, re.MULTILINE) or "  description" not in body

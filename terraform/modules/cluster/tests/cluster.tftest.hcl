@@ -223,7 +223,7 @@ run "an_installer_kept_to_a_namespace" {
       team      = { principal_arn = "arn:aws:iam::123456789012:role/team", policy = "AmazonEKSClusterAdminPolicy", namespaces = ["celery"] }
     }
   }
-  expect_failures = [var.installer_arn]
+  expect_failures = [var.access]
 }
 
 run "an_installer_who_may_only_look" {
@@ -235,7 +235,7 @@ run "an_installer_who_may_only_look" {
       team      = { principal_arn = "arn:aws:iam::123456789012:role/team", policy = "AmazonEKSViewPolicy" }
     }
   }
-  expect_failures = [var.installer_arn]
+  expect_failures = [var.access]
 }
 
 run "an_installer_whom_nobody_named" {
@@ -243,7 +243,7 @@ run "an_installer_whom_nobody_named" {
   variables {
     installer_arn = "arn:aws:iam::123456789012:user/ci/installer"
   }
-  expect_failures = [var.installer_arn]
+  expect_failures = [var.access]
 }
 
 run "the_account_itself_as_installer" {
@@ -251,7 +251,7 @@ run "the_account_itself_as_installer" {
   variables {
     installer_arn = "arn:aws:iam::123456789012:root"
   }
-  expect_failures = [var.installer_arn]
+  expect_failures = [var.access]
 }
 
 run "a_session_as_installer" {
@@ -259,7 +259,7 @@ run "a_session_as_installer" {
   variables {
     installer_arn = "arn:aws:sts::123456789012:federated-user/me"
   }
-  expect_failures = [var.installer_arn]
+  expect_failures = [var.access]
 }
 
 run "a_node_group_with_an_underscore" {
