@@ -45,8 +45,11 @@ def copy(folder: Path) -> Path:
     return folder / "terraform"
 
 
-# Stands where helm_release stood: what it waits for, and what is taken away before it, is the same.
-IN_ITS_PLACE = 'resource "terraform_data" "celery" {\n  input = local.values\n}\n'
+# Stands where helm_release stood, and so waits for the same.
+IN_ITS_PLACE = 'resource "terraform_data" "celery" {}\n'
+ENDS = ("before", "after")
+# What Terraform takes for each other in what a provider says.
+NOTHING: tuple[Any, ...] = ("", [], {}, None)
 
 
 def cut_helms_provider(terraform: Path) -> None:
@@ -100,10 +103,16 @@ class Change:
 
 
 def _change(told: Mapping[str, Any]) -> Change:
-    """Return a change out of what `terraform show -json` calls one; an attribute that is not known yet may change."""
-    before, after, unknown = (told[key] or {} for key in ("before", "after", "after_unknown"))
-    changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
-    return Change(tuple(told["actions"]), frozenset(changed | {name for name, value in unknown.items() if value}))
+    """Return a change out of what `terraform show -json` calls one.
+
+    An attribute that is not known yet may change; of what is made anew only those count that are a cause of it, since
+    all that AWS tells of it is not known.
+    """
+    before, after = ({key: value for key, value in (told[at] or {}).items() if value not in NOTHING} for at in ENDS)
+    untold = {name for name, value in (told["after_unknown"] or {}).items() if value is True}
+    otherwise = {name for name in {*before, *after} - untold if before.get(name) != after.get(name)}
+    causes = {path[0] for path in told.get("replace_paths", ())} if "create" in told["actions"] else untold
+    return Change(tuple(told["actions"]), frozenset(otherwise | causes))
 
 
 @dataclass
