@@ -166,7 +166,9 @@ class World:
         """Return what a resource of the state was made after, and is taken away before: addresses without keys."""
         state = json.loads(self.does(place, "state", "pull"))
         found = [each for each in state["resources"] if (each.get("module", ""), each["type"]) == (module, kind)]
-        return {address for each in found for instance in each["instances"] for address in instance["dependencies"]}
+        return {
+            address for each in found for instance in each["instances"] for address in instance.get("dependencies", ())
+        }
 
     def role(self, name: str, path: str) -> World:
         """Return this world as a session of a new role of that path sees it."""
