@@ -134,7 +134,7 @@ tf-test: venv ## Test them where emulators play AWS, and scan for policies (abou
 	@$(PYTHON) -m scripts.toolbox helm kubectl >/dev/null
 	@$(PYTHON) -m scripts.terraform.packages
 	@$(terraform) test release
-	$(PYTEST) tests/terraform -n 3
+	$(PYTEST) tests/terraform -n 3 --dist loadgroup
 
 tf-plan: venv ## Show what Terraform would change (ENV=aws or ENV=local)
 	@$(terraform) plan --env "$(ENV)" --context "$(CONTEXT)" -- $(ARGS)

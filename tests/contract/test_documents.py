@@ -63,7 +63,7 @@ def test_a_target_reads_the_variables_that_its_help_names(target: str) -> None:
         ("```sh\nmake cluster-up && make status ENVIRONMENT=kind | less\n```", ["ENVIRONMENT of make status"]),
         ("`make status PURGE=1`", ["PURGE of make status"]),
         ("`STACK_PORT=1 make up`", ["STACK_PORT of make up"]),
-        ("```\nmake tf-apply \\\n  ENV=aws CONTEXT=name  # as asked\n```", ["CONTEXT of make tf-apply"]),
+        ("```\nmake tf-apply \\\n  ENV=aws NAMESPACE=name  # as asked\n```", ["NAMESPACE of make tf-apply"]),
         ("A make of status; `STACK_API_PORT=1 make up`, `X=$(make send N=5 ARGS='--json' | sed p)`", []),
     ],
 )

@@ -26,6 +26,13 @@ REGION = "eu-central-1"
 ACCOUNT = "123456789012"
 # Seconds for an apply of all there is, on a machine that does other things too.
 PATIENCE = 280
+SESSION = """
+import boto3, sys
+name, path = sys.argv[1:]
+role = boto3.client("iam", "us-east-1").create_role(RoleName=name, Path=path, AssumeRolePolicyDocument="{}")
+session = boto3.client("sts", "us-east-1").assume_role(RoleArn=role["Role"]["Arn"], RoleSessionName="somebody")
+print(*(session["Credentials"][key] for key in ("AccessKeyId", "SecretAccessKey", "SessionToken")))
+"""
 HELM_RESOURCE = re.compile(r'^resource "helm_release".*?^}\n', re.MULTILINE | re.DOTALL)
 HELM_PROVIDER = re.compile(r'^(?:#[^\n]*\n)*provider "helm".*?^}\n', re.MULTILINE | re.DOTALL)
 
@@ -39,12 +46,19 @@ def copy(folder: Path) -> Path:
     return folder / "terraform"
 
 
+# Stands where helm_release stood, and so waits for the same.
+IN_ITS_PLACE = 'resource "terraform_data" "celery" {}\n'
+ENDS = ("before", "after")
+# What Terraform takes for each other in what a provider says.
+NOTHING: tuple[Any, ...] = ("", [], {}, None)
+
+
 def cut_helms_provider(terraform: Path) -> None:
     """Take out of a copy what only Helm's provider understands; what it would be given becomes an output, `values`."""
     release = terraform / "modules" / "release"
     main = release / "main.tf"
     told = "".join(f'output "{name}" {{\n  value = local.{name}\n}}\n' for name in ("values", "monitoring_values"))
-    main.write_text(HELM_RESOURCE.sub("", main.read_text()) + told)
+    main.write_text(HELM_RESOURCE.sub("", main.read_text()) + told + IN_ITS_PLACE)
     versions = release / "versions.tf"
     versions.write_text(re.sub(r"  required_providers \{.*?\n  \}\n", "", versions.read_text(), flags=re.DOTALL))
     outputs = release / "outputs.tf"
@@ -52,8 +66,8 @@ def cut_helms_provider(terraform: Path) -> None:
     outputs.write_text(text.replace("one(helm_release.monitoring[*].namespace)", "null"))
     for path in terraform.glob("environments/*/*.tf"):
         path.write_text(HELM_PROVIDER.sub("", path.read_text()))
-    tests = release / "tests" / "release.tftest.hcl"
-    tests.write_text(tests.read_text().replace('mock_provider "helm" {}\n', ""))
+    for path in terraform.rglob("*.tftest.hcl"):
+        path.write_text(path.read_text().replace('mock_provider "helm" {}\n', ""))
     for name in ("local", "aws"):
         with (terraform / "environments" / name / "outputs.tf").open("a") as file:
             file.write('output "values" {\n  value = module.release.values\n}\n')
@@ -61,6 +75,45 @@ def cut_helms_provider(terraform: Path) -> None:
         str(path) for path in terraform.rglob("*.tf") if re.search(r'helm_release|provider "helm"', path.read_text())
     ]
     assert left == [], f"this test no longer cuts all of Helm's provider out of {left}"
+
+
+def keep_only_refusals(folder: Path) -> None:
+    """Leave of a copied module its variables, and a file of each run that one of them refuses, expected no more.
+
+    The locals that variables look at stay, too. So `terraform test` tells what refused it, needs no provider, and goes on after it.
+    """
+    for path in folder.glob("*.tf"):
+        if path.name not in ("variables.tf", "locals.tf"):
+            path.unlink()
+    for path in (folder / "tests").glob("*.tftest.hcl"):
+        text = path.read_text()
+        path.unlink()
+        given = "".join(re.findall(r"^variables \{\n.*?^\}\n", text, re.MULTILINE | re.DOTALL))
+        for name, run in re.findall(r'^(?=run "(\w+)")(.*?^\}\n)', text, re.MULTILINE | re.DOTALL):
+            case, found = re.subn(r"  expect_failures = \[var\.\w+\]\n", "", run)
+            if found:
+                (folder / "tests" / f"{name}.tftest.hcl").write_text(given + case)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a plan would do to a resource, and to which of its attributes."""
+
+    actions: tuple[str, ...]
+    attributes: frozenset[str]
+
+
+def _change(told: Mapping[str, Any]) -> Change:
+    """Return a change out of what `terraform show -json` calls one.
+
+    An attribute that is not known yet may change; of what is made anew only those count that are a cause of it, since
+    all that AWS tells of it is not known.
+    """
+    before, after = ({key: value for key, value in (told[at] or {}).items() if value not in NOTHING} for at in ENDS)
+    untold = {name for name, value in (told["after_unknown"] or {}).items() if value is True}
+    otherwise = {name for name in {*before, *after} - untold if before.get(name) != after.get(name)}
+    causes = {path[0] for path in told.get("replace_paths", ())} if "create" in told["actions"] else untold
+    return Change(tuple(told["actions"]), frozenset(otherwise | causes))
 
 
 @dataclass
@@ -98,17 +151,32 @@ class World:
         assert ended.code == 0, ended.out[-2000:] + ended.err
         return ended.out
 
-    def changes(self, place: Path) -> dict[str, list[str]]:
+    def changes(self, place: Path) -> dict[str, Change]:
         """Return what a plan would do to each resource that it would touch, by address."""
         plan = self.folder / "second.tfplan"
         self.does(place, "plan", "-input=false", f"-out={plan}")
         shown = json.loads(self.does(place, "show", "-json", str(plan)))
-        each = {change["address"]: change["change"]["actions"] for change in shown.get("resource_changes", [])}
-        return {address: actions for address, actions in each.items() if actions not in (["no-op"], ["read"])}
+        each = {told["address"]: _change(told["change"]) for told in shown.get("resource_changes", [])}
+        return {address: change for address, change in each.items() if change.actions not in (("no-op",), ("read",))}
 
     def resources(self, place: Path) -> list[str]:
         """Return the addresses of what the state holds, without data."""
         return [line for line in self.does(place, "state", "list").splitlines() if "data." not in line]
+
+    def waits_for(self, place: Path, module: str, kind: str) -> set[str]:
+        """Return what a resource of the state was made after, and is taken away before: addresses without keys."""
+        state = json.loads(self.does(place, "state", "pull"))
+        found = [each for each in state["resources"] if (each.get("module", ""), each["type"]) == (module, kind)]
+        return {
+            address for each in found for instance in each["instances"] for address in instance.get("dependencies", ())
+        }
+
+    def role(self, name: str, path: str) -> World:
+        """Return this world as a session of a new role of that path sees it."""
+        done = self.run([str(programs("terraform") / "python"), "-c", SESSION, name, path], ROOT, self.env)
+        assert done.code == 0, done.err
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        return World({**self.env, **dict(zip(names, done.out.split(), strict=True))}, self.enter, folder=self.folder)
 
 
 def environment(endpoint: str = "", **more: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ Helm itself.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +15,35 @@ from typing import Any
 import pytest
 
 from tests.support import helm, terraform
+from tests.support.cli import Ended
 
-pytestmark = pytest.mark.timeout(900)
+# One environment for all of them, whichever of several processes they come to.
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("aws")]
 
-# What ministack tells otherwise than it was told, so that a second plan wants to change it. A resource that stands here
-# and is clean fails the test, and so does one that is dirty and doesn't. (In moto, the network's flow log is clean.)
+# What ministack tells otherwise than it was told, so that a second plan wants to change it: what the plan would do, and
+# each attribute that is a cause. What stands here and is clean fails the test, and so does what is dirty and doesn't.
+# (In moto, the network's flow log is clean.)
+NODES = {"launch_template": "forgotten", "update_config": "forgotten"}
 FALSIFIED = {
-    "module.broker.aws_elasticache_parameter_group.this": "ministack returns the family's defaults as if set",
-    "module.broker.aws_elasticache_replication_group.this": "ministack forgets the key and automatic minor upgrades",
-    'module.cluster.aws_eks_node_group.this["system"]': "ministack forgets the launch template and update_config",
-    'module.cluster.aws_eks_node_group.this["workers"]': "ministack forgets the launch template and update_config",
-    "module.network.aws_flow_log.this": "ministack forgets the role, the interval and the tags",
+    "module.broker.aws_elasticache_parameter_group.this": (
+        ("update",),
+        {"parameter": "the family's defaults are told as if they were set"},
+    ),
+    "module.broker.aws_elasticache_replication_group.this": (
+        ("delete", "create"),
+        {"kms_key_id": "forgotten", "auto_minor_version_upgrade": "told as false, whatever it is"},
+    ),
+    'module.cluster.aws_eks_node_group.this["system"]': (("create", "delete"), NODES),
+    'module.cluster.aws_eks_node_group.this["workers"]': (("create", "delete"), NODES),
+    "module.network.aws_flow_log.this": (
+        ("delete", "create"),
+        {
+            "iam_role_arn": "forgotten",
+            "max_aggregation_interval": "told as 0",
+            "tags": "forgotten",
+            "tags_all": "forgotten",
+        },
+    ),
 }
 VARIABLES = """
 expected_account_id = "123456789012"
@@ -32,14 +51,16 @@ region              = "eu-central-1"
 availability_zones  = ["eu-central-1a", "eu-central-1b"]
 public_access_cidrs = ["198.51.100.7/32"]
 access = {
-  operators = { principal_arn = "arn:aws:iam::123456789012:role/operators", policy = "AmazonEKSClusterAdminPolicy" }
-  team      = { principal_arn = "arn:aws:iam::123456789012:role/team", policy = "AmazonEKSEditPolicy" }
+  ops  = { principal_arn = "arn:aws:iam::123456789012:role/staff/ops", policy = "AmazonEKSClusterAdminPolicy" }
+  team = { principal_arn = "arn:aws:iam::123456789012:role/team", policy = "AmazonEKSEditPolicy" }
 }
 image        = { repository = "registry.example.com/shop", tag = "1.0" }
 policies     = { reports = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess" }
 secret_store = "aws"
 alarm_emails = ["oncall@example.com"]
 """
+# What docs/aws.md applies the first time.
+FIRST = ("-target=module.cluster", "-target=module.broker")
 TOKEN = "a-password-for-tests-0123456789"
 
 
@@ -47,8 +68,12 @@ TOKEN = "a-password-for-tests-0123456789"
 class Made:
     """What one life of the environment showed."""
 
+    refused: Ended
+    first: list[str]
+    nodes_wait_for: set[str]
     resources: list[str]
-    changes: dict[str, list[str]]
+    charts_wait_for: set[str]
+    changes: dict[str, terraform.Change]
     values: list[dict[str, Any]]
     state: str
     outputs: dict[str, Any]
@@ -66,9 +91,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     with terraform.two_emulators(folder) as world:
         world = terraform.World({**world.env, "TF_VAR_auth_token": TOKEN}, world.enter, folder=folder)
         where = ("--env", "aws", "--environments", str(copy / "environments"), "--yes", "--", "-parallelism=20")
+        # A path as single sign-on's roles have one, which is in no session's own name.
+        refused = world.role("team", "/staff/").script("apply", *where, *FIRST)
+        assert not (place / "terraform.tfstate").exists(), refused.out[-2000:]
+        world = world.role("ops", "/staff/")
+        begun = world.script("apply", *where, *FIRST)
+        assert begun.code == 0, begun.out[-2000:] + begun.err
+        first = world.resources(place)
+        nodes_wait_for = world.waits_for(place, "module.cluster", "aws_eks_node_group")
         applied = world.script("apply", *where)
         assert applied.code == 0, applied.out[-2000:] + applied.err
         resources, changes = world.resources(place), world.changes(place)
+        charts_wait_for = world.waits_for(place, "module.release", "terraform_data")
         outputs = {name: output["value"] for name, output in json.loads(world.does(place, "output", "-json")).items()}
         shown = folder / "plan.json"
         shown.write_text(world.does(place, "show", "-json"))
@@ -85,7 +119,44 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         values = terraform.values(world, place)
         destroyed = world.script("destroy", *where)
         assert destroyed.code == 0, destroyed.out[-2000:] + destroyed.err
-        yield Made(resources, changes, values, state, outputs, json.loads(counted.out), world.resources(place))
+        yield Made(
+            refused,
+            first,
+            nodes_wait_for,
+            resources,
+            charts_wait_for,
+            changes,
+            values,
+            state,
+            outputs,
+            json.loads(counted.out),
+            world.resources(place),
+        )
+
+
+def test_who_could_not_install_the_charts_is_told_what_to_write_before_anything_is_made(made: Made) -> None:
+    assert made.refused.code == 1
+    role = "arn:aws:iam::123456789012:role/staff/team"
+    assert made.refused.err.splitlines()[-1].startswith(f"access: Terraform runs as {role}, which couldn't install")
+    assert f'write an entry {{ principal_arn = "{role}", policy = "AmazonEKSClusterAdminPolicy" }}' in made.refused.err
+
+
+def test_the_first_step_makes_nodes_with_their_ways_out_and_a_broker_but_no_charts(made: Made) -> None:
+    ways = {"aws_route.nat", "aws_route_table_association.private", "aws_vpc_endpoint.s3"}
+    assert {f"module.network.{way}" for way in ways} <= made.nodes_wait_for
+    assert {
+        'module.network.aws_nat_gateway.this["eu-central-1a"]',
+        'module.network.aws_route.nat["eu-central-1b"]',
+        'module.cluster.aws_eks_node_group.this["workers"]',
+        'module.cluster.aws_eks_access_policy_association.this["ops"]',
+        "module.broker.aws_secretsmanager_secret_version.this",
+    } <= set(made.first)
+    assert [address for address in made.first if address.startswith("module.release.")] == []
+
+
+def test_charts_come_after_all_of_cluster_and_broker_and_go_before_it(made: Made) -> None:
+    whole = {re.sub(r"\[.*\]", "", address) for address in made.resources}
+    assert {each for each in whole if re.match(r"module\.(cluster|broker)\.", each)} <= made.charts_wait_for
 
 
 def test_all_of_it_is_made_and_destroy_leaves_nothing(made: Made) -> None:
@@ -101,7 +172,8 @@ def test_all_of_it_is_made_and_destroy_leaves_nothing(made: Made) -> None:
 
 
 def test_a_second_plan_changes_nothing_but_what_the_emulator_falsifies(made: Made) -> None:
-    assert set(made.changes) == set(FALSIFIED)
+    told = {address: terraform.Change(does, frozenset(each)) for address, (does, each) in FALSIFIED.items()}
+    assert made.changes == told
 
 
 def test_what_helm_would_be_given_is_what_the_chart_takes_and_puts_pods_on_their_nodes(made: Made) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -15,8 +16,9 @@ pytestmark = pytest.mark.timeout(280)
 
 FOLDER = ROOT / "terraform"
 WITHOUT_HELMS_PROVIDER = [name for name in MODULES if name != "release"]
-# The end of a run without expect_failures is its assertions, so each of these is a sentence that must be refused.
-REFUSED = re.compile(r"expect_failures = \[([^\]]*)\]")
+ENVIRONMENTS = sorted(str(path.parent.relative_to(FOLDER)) for path in FOLDER.glob("environments/*/main.tf"))
+# How Terraform says which rule refused a value.
+RULE = re.compile(r"validation rule at ([\w.]+:\d+)")
 
 
 def world(folder: Path) -> terraform.World:
@@ -34,16 +36,32 @@ def test_what_a_module_promises_is_so(name: str, tmp_path: Path) -> None:
     assert re.search(rf"^modules/{name}: Success! [1-9]\d* passed, 0 failed\.$", ended.out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_each_validation_has_a_case_that_it_refuses(name: str) -> None:
-    text = (FOLDER / "modules" / name / "variables.tf").read_text(encoding="utf-8")
-    blocks = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
-    validations = {variable: body.count("  validation {") for variable, body in blocks}
-    tests = "".join(
-        path.read_text(encoding="utf-8") for path in (FOLDER / "modules" / name / "tests").glob("*.tftest.hcl")
-    )
-    cases = [variable for found in REFUSED.findall(tests) for variable in re.findall(r"var\.(\w+)", found)]
-    assert {variable: count for variable, count in validations.items() if cases.count(variable) < count} == {}
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_what_an_environment_promises_is_so_without_helms_provider(name: str, tmp_path: Path) -> None:
+    copy = terraform.copy(tmp_path)
+    terraform.cut_helms_provider(copy)
+    world(tmp_path).does(copy / name, "init", "-input=false")
+    assert "passed, 0 failed" in world(tmp_path).does(copy / name, "test", "-no-color")
+
+
+@pytest.mark.parametrize("name", [*(f"modules/{name}" for name in MODULES), *ENVIRONMENTS])
+def test_each_validation_refuses_a_case_and_each_case_is_refused_by_one(name: str, tmp_path: Path) -> None:
+    there = {
+        f"{path.name}:{number}"
+        for path in (FOLDER / name).glob("*.tf")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if line.strip() == "validation {"
+    }
+    folder = terraform.copy(tmp_path) / name
+    terraform.keep_only_refusals(folder)
+    world(tmp_path).does(folder, "init", "-input=false")
+    refused = {path.name.split(".")[0]: list[str]() for path in (folder / "tests").glob("*.hcl")}
+    for line in world(tmp_path).terraform(folder, "test", "-json").out.splitlines():
+        said = json.loads(line)
+        if said["type"] == "diagnostic":
+            refused[said["@testrun"]] += RULE.findall(said["diagnostic"]["detail"]) or [said["diagnostic"]["summary"]]
+    assert {case: rules for case, rules in refused.items() if len(rules) != 1} == {}
+    assert {rule for rules in refused.values() for rule in rules} == there
 
 
 def test_every_module_wants_the_same_provider_of_aws() -> None:
@@ -61,8 +79,8 @@ def test_every_module_wants_the_same_provider_of_aws() -> None:
 def test_each_variable_has_a_type_and_a_description_and_is_used(path: Path) -> None:
     blocks = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     used = "".join(other.read_text(encoding="utf-8") for other in path.parent.glob("*.tf") if other != path)
-    # There to be refused.
-    unused_on_purpose = {"num_node_groups"} if path.parent.name == "broker" else set()
+    # There for what is refused.
+    unused_on_purpose = {"broker": {"num_node_groups"}, "cluster": {"installer_arn"}}.get(path.parent.name, set())
     assert blocks
     assert [
         name for name, body in blocks if not re.search(r"^  type +=", body, re.MULTILINE) or "  description" not in body

@@ -16,6 +16,13 @@ provider "aws" {
   }
 }
 
+# Whose token the charts are installed with: the role itself behind a session, single sign-on's too.
+data "aws_caller_identity" "this" {}
+
+data "aws_iam_session_context" "this" {
+  arn = data.aws_caller_identity.this.arn
+}
+
 module "network" {
   source              = "../../modules/network"
   name                = var.name
@@ -41,6 +48,7 @@ module "cluster" {
   public_access_cidrs  = var.public_access_cidrs
   private_access_cidrs = var.private_access_cidrs
   access               = var.access
+  installer_arn        = data.aws_iam_session_context.this.issuer_arn
   identities           = local.identities
   node_groups = {
     system  = merge(var.system_nodes, { capacity_type = "ON_DEMAND" })

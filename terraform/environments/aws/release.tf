@@ -29,4 +29,6 @@ module "release" {
     secret_store    = var.secret_store
     secret_key      = var.secret_store == "" ? "" : module.broker.secret_name
   }
+  # Also when it is taken away: nodes and access go after the charts, not with them.
+  depends_on = [module.cluster, module.broker]
 }

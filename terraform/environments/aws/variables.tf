@@ -68,7 +68,7 @@ variable "private_access_cidrs" {
 }
 
 variable "access" {
-  description = "Who may use the cluster (modules/cluster). The identity that Terraform runs as needs an entry, or it can't install the charts."
+  description = "Who may use the cluster (modules/cluster). The role or user that Terraform runs as must have AmazonEKSClusterAdminPolicy in it, without namespaces: it installs the charts."
   type = map(object({
     principal_arn = string
     policy        = string

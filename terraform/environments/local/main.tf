@@ -1,10 +1,3 @@
-locals {
-  repository  = abspath("${path.module}/../../..")
-  contexts    = yamldecode(file("${local.repository}/helm/celery/environments/contexts.yaml"))
-  context     = var.context != "" ? var.context : lookup(local.contexts, var.environment, "")
-  kubeconfigs = [for path in compact(split(":", var.kubeconfig)) : pathexpand(path)]
-}
-
 # The context is never the current one: it is the environment's, or the one that was named, whatever somebody pointed
 # kubectl at meanwhile.
 provider "helm" {

@@ -1,6 +1,8 @@
 output "host" {
   description = "The primary's name, which follows a failover; for the chart's broker.external.host."
   value       = aws_elasticache_replication_group.this.primary_endpoint_address
+  # Whoever connects is let in, and finds the password.
+  depends_on = [aws_vpc_security_group_ingress_rule.client, aws_secretsmanager_secret_version.this]
 }
 
 output "port" {

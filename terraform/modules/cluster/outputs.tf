@@ -1,8 +1,12 @@
 output "name" {
   description = "The cluster's name, for aws eks update-kubeconfig."
   value       = aws_eks_cluster.this.name
-  # Whoever installs something waits for nodes, add-ons, and the roles that its pods get when they are made.
-  depends_on = [aws_eks_node_group.this, aws_eks_addon.late, aws_eks_access_policy_association.this, aws_eks_pod_identity_association.identity]
+  # Whoever installs something waits for nodes and add-ons, is let in, and finds pods' roles: a pod asks once, when it is made.
+  depends_on = [
+    aws_eks_node_group.this, aws_eks_addon.late,
+    aws_eks_access_policy_association.this, aws_vpc_security_group_ingress_rule.api,
+    aws_eks_pod_identity_association.identity, aws_iam_role_policy_attachment.identity,
+  ]
 }
 
 output "endpoint" {

@@ -64,6 +64,28 @@ variable "access" {
     condition     = anytrue([for entry in var.access : entry.policy == "AmazonEKSClusterAdminPolicy" && length(entry.namespaces) == 0])
     error_message = "access: nobody could administer this cluster: give an entry the policy AmazonEKSClusterAdminPolicy without namespaces."
   }
+  validation {
+    condition     = length(distinct([for entry in var.access : entry.principal_arn])) == length(var.access)
+    error_message = "access: a principal_arn is there twice, and EKS has one entry for each: write it once, with the wider of its policies."
+  }
+  # These two stand here since -target leaves out a variable that no resource looks at, and what it would refuse.
+  validation {
+    condition     = contains(concat([""], values(var.access)[*].principal_arn), var.installer_arn) || can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/", var.installer_arn))
+    error_message = "Terraform runs as ${var.installer_arn}, which gets no access entry here and so couldn't install the charts: run it as an IAM role or user, such as AWS_PROFILE=name chooses."
+  }
+  # Making a namespace is allowed in no namespace, and AmazonEKSAdminPolicy knows no objects of KEDA.
+  validation {
+    condition = !can(regex(":(role|user)/", var.installer_arn)) || anytrue([
+      for entry in var.access : entry.principal_arn == var.installer_arn && entry.policy == "AmazonEKSClusterAdminPolicy" && length(entry.namespaces) == 0
+    ])
+    error_message = "access: Terraform runs as ${var.installer_arn}, which couldn't install the charts, nor make their namespace: write an entry { principal_arn = \"${var.installer_arn}\", policy = \"AmazonEKSClusterAdminPolicy\" }, without namespaces."
+  }
+}
+
+variable "installer_arn" {
+  description = "The role or user that installs charts as soon as the cluster is there (issuer_arn of aws_iam_session_context); empty: nobody, or nobody who is known."
+  type        = string
+  default     = ""
 }
 
 variable "node_groups" {

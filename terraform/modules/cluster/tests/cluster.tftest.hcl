@@ -1,5 +1,5 @@
 mock_provider "aws" {
-  source = "./tests/mocks"
+  source = "../../mocks"
 }
 
 variables {
@@ -196,6 +196,72 @@ run "access_for_nobody_who_administers" {
   expect_failures = [var.access]
 }
 
+run "access_for_one_principal_by_two_names" {
+  command = plan
+  variables {
+    access = {
+      operators = { principal_arn = "arn:aws:iam::123456789012:role/operators", policy = "AmazonEKSClusterAdminPolicy" }
+      team      = { principal_arn = "arn:aws:iam::123456789012:role/operators", policy = "AmazonEKSEditPolicy", namespaces = ["celery"] }
+    }
+  }
+  expect_failures = [var.access]
+}
+
+run "an_installer_who_administers" {
+  command = plan
+  variables {
+    installer_arn = "arn:aws:iam::123456789012:role/operators"
+  }
+}
+
+run "an_installer_kept_to_a_namespace" {
+  command = plan
+  variables {
+    installer_arn = "arn:aws:iam::123456789012:role/team"
+    access = {
+      operators = { principal_arn = "arn:aws:iam::123456789012:role/operators", policy = "AmazonEKSClusterAdminPolicy" }
+      team      = { principal_arn = "arn:aws:iam::123456789012:role/team", policy = "AmazonEKSClusterAdminPolicy", namespaces = ["celery"] }
+    }
+  }
+  expect_failures = [var.access]
+}
+
+run "an_installer_who_may_only_look" {
+  command = plan
+  variables {
+    installer_arn = "arn:aws:iam::123456789012:role/team"
+    access = {
+      operators = { principal_arn = "arn:aws:iam::123456789012:role/operators", policy = "AmazonEKSClusterAdminPolicy" }
+      team      = { principal_arn = "arn:aws:iam::123456789012:role/team", policy = "AmazonEKSViewPolicy" }
+    }
+  }
+  expect_failures = [var.access]
+}
+
+run "an_installer_whom_nobody_named" {
+  command = plan
+  variables {
+    installer_arn = "arn:aws:iam::123456789012:user/ci/installer"
+  }
+  expect_failures = [var.access]
+}
+
+run "the_account_itself_as_installer" {
+  command = plan
+  variables {
+    installer_arn = "arn:aws:iam::123456789012:root"
+  }
+  expect_failures = [var.access]
+}
+
+run "a_session_as_installer" {
+  command = plan
+  variables {
+    installer_arn = "arn:aws:sts::123456789012:federated-user/me"
+  }
+  expect_failures = [var.access]
+}
+
 run "a_node_group_with_an_underscore" {
   command = plan
   variables {
@@ -204,6 +270,29 @@ run "a_node_group_with_an_underscore" {
     }
   }
   expect_failures = [var.node_groups]
+}
+
+run "two_nodes" {
+}
+
+run "three_nodes_at_least_where_there_are_two" {
+  command = plan
+  variables {
+    node_groups = {
+      system = { instance_types = ["m6i.large"], min = 3, max = 4 }
+    }
+  }
+  expect_failures = [aws_eks_node_group.this]
+}
+
+run "one_node_at_most_where_there_are_two" {
+  command = plan
+  variables {
+    node_groups = {
+      system = { instance_types = ["m6i.large"], min = 1, max = 1 }
+    }
+  }
+  expect_failures = [aws_eks_node_group.this]
 }
 
 run "nothing_but_spot" {

@@ -1,6 +1,10 @@
-# What a mock would make up as random letters, where the provider or this module looks at its form.
+# What a mock would make up as random letters, where the provider or a module looks at its form.
 mock_data "aws_caller_identity" {
-  defaults = { account_id = "123456789012" }
+  defaults = { account_id = "123456789012", arn = "arn:aws:sts::123456789012:assumed-role/operators/me" }
+}
+
+mock_data "aws_iam_session_context" {
+  defaults = { issuer_arn = "arn:aws:iam::123456789012:role/operators" }
 }
 
 mock_data "aws_partition" {
@@ -29,4 +33,16 @@ mock_resource "aws_cloudwatch_log_group" {
 
 mock_resource "aws_sns_topic" {
   defaults = { arn = "arn:aws:sns:eu-central-1:123456789012:mocked" }
+}
+
+mock_resource "aws_launch_template" {
+  defaults = { id = "lt-11111111", latest_version = 1 }
+}
+
+mock_resource "aws_eks_cluster" {
+  defaults = {
+    endpoint              = "https://mocked.eks.example.com"
+    certificate_authority = [{ data = "cGVt" }]
+    identity              = [{ oidc = [{ issuer = "https://oidc.example.com/1" }] }]
+  }
 }
