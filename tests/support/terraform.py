@@ -80,7 +80,8 @@ def cut_helms_provider(terraform: Path) -> None:
 def keep_only_refusals(folder: Path) -> None:
     """Leave of a copied module its variables, and a file of each run that one of them refuses, expected no more.
 
-    The locals that variables look at stay, too. So `terraform test` tells what refused it, needs no provider, and goes on after it.
+    The locals that variables look at stay, too. So `terraform test` tells what refused it, needs no provider, and goes
+    on after it.
     """
     for path in folder.glob("*.tf"):
         if path.name not in ("variables.tf", "locals.tf"):
