@@ -103,6 +103,8 @@ def _sentence(error: str, names: dict[str, str]) -> str:
                 sentence = sentence.replace(name, text)
             return sentence
     title, *rest = [" ".join(part.split()) for part in re.split(r"\n\s*\n", error.removeprefix("Error: "))]
+    if title in ("Resource precondition failed", "Resource postcondition failed"):
+        return rest[-1]
     for said, then in itertools.pairwise(rest):
         if then.startswith("This was checked by the validation rule"):
             return said

@@ -232,6 +232,14 @@ def test_a_network_without_a_way_out(lax: World, environments: Path) -> None:
     assert refused(lax, environments).startswith('nat = "none" leaves nodes no way to AWS but endpoints')
 
 
+def test_what_a_resource_must_hold_is_told_in_its_own_sentence(lax: World, environments: Path) -> None:
+    (environments / "small" / "size.tf").write_text(
+        'resource "terraform_data" "size" {\n  input = 1\n  lifecycle {\n    postcondition {\n'
+        '      condition     = self.input == 2\n      error_message = "size must be 2: write 2."\n    }\n  }\n}\n'
+    )
+    assert refused(lax, environments) == "size must be 2: write 2."
+
+
 def test_a_plan_that_nobody_agreed_to(lax: World, environments: Path) -> None:
     ended = lax.script("apply", "--env", "small", "--environments", str(environments))
     assert ended.code == 2
