@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import app
+from scripts.versions import pinned
 from tests.conftest import ROOT
 from tests.support import cli
 from tests.support.documents import MAKEFILE, TARGETS
@@ -30,6 +31,11 @@ def test_the_python_that_is_asked_for_is_the_one_that_is_checked_and_locked() ->
     assert PROJECT["requires-python"] == ">=3.11"
     assert "(3, 11)" in (ROOT / "scripts" / "venv.sh").read_text(encoding="utf-8")
     assert "--python-version 3.11" in MAKEFILE
+
+
+def test_the_keda_that_people_are_told_to_install_is_the_one_of_the_tests() -> None:
+    told = re.findall(r"helm install keda .*--version (\S+)", (ROOT / "docs" / "aws.md").read_text(encoding="utf-8"))
+    assert told == [pinned("KEDA_VERSION")]
 
 
 @pytest.mark.parametrize("path", LOCKED, ids=ids)
