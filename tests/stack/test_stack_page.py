@@ -16,7 +16,8 @@ PAGE = (ROOT / "docs" / "laptop.md").read_text(encoding="utf-8")
 # What each must show.
 SHOWN = {
     "make up": r"The first task was finished .* s after the start.*API .*/docs.*End it with: make down",
-    "make status": r"worker-email +running +yes",
+    # Its supervisor calls a process running after some seconds only.
+    "make status": r"worker-email +(starting|running) +yes",
     "make queues": r"QUEUE.*high_priority",
     "make logs NAME=worker-email": r"ready",
     "make down": r"no process and no port is left",
