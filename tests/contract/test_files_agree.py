@@ -94,5 +94,5 @@ def test_the_verb_of_make_is_the_command_that_the_tests_run(verb: str) -> None:
 
 def test_ci_runs_what_a_person_would_type() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "make lint test test-faults" in script
+    assert "make --keep-going lint test test-faults" in script
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
