@@ -192,7 +192,7 @@ test-kind: venv ## The engine and the cluster themselves: killed, mended, taken 
 
 test-cluster: venv ## The promises on a real Kubernetes: kind with three nodes, or any other (CONTEXT=)
 	@export CLUSTER_CONTEXT="$(CONTEXT)"; failed=0; \
-	  $(PYTEST) tests/cluster -m "not alone" -n 2 --dist loadfile || failed=$$?; \
+	  $(PYTEST) tests/cluster -m "not alone" -n 2 --dist loadfile || failed=$$?; [ $$failed -ne 2 ] || exit 2; \
 	  $(PYTEST) tests/cluster -m alone || failed=$$?; exit $$failed
 
 ##@ Measure

@@ -22,7 +22,7 @@ from scripts.refused import Refused
 from scripts.versions import ROOT
 
 # Seconds.
-CREATED_WITHIN, READY_WITHIN = 300, 180
+CREATED_WITHIN, READY_WITHIN, STUMBLES_WITHIN = 300, 180, 120
 # In the control plane's container: the hashes of what cluster and add-ons were made from, once all was ready.
 WHOLE = "/kind/whole"
 NETWORK = "kind"
@@ -146,12 +146,13 @@ def _ensure_images() -> None:
 
 def _create(client: Client, config: Config) -> None:
     _refuse_taken_ports(config)
+    toolbox.find("kind")
     began = time.monotonic()
     try:
         _ask_kind(client, config)
     except Refused as refused:
-        # Docker stumbles over a network or a disk now and then. A machine that is too slow stays so.
-        if time.monotonic() - began >= CREATED_WITHIN:
+        # Docker stumbles over a network or a disk now and then. A node that can't run, or is too slow, stays so.
+        if time.monotonic() - began >= STUMBLES_WITHIN:
             raise
         print(f"{refused.details}\nkind made no cluster; once more from the beginning", file=sys.stderr)
         _end_orphans(client)

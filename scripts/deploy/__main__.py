@@ -26,6 +26,8 @@ def up(environment: Environment, options: argparse.Namespace, tell: Tell) -> int
     began = time.monotonic()
     preflight.check_context(environment, asked=bool(options.context))
     kube, *others = kubes = _kubes(environment)
+    if {"-", "--values=-"} & set(options.helm):
+        raise Refused("ARGS hands Helm values on stdin, which no terminal has here: write VALUES=file.yaml.", 2)
     preflight.check_cluster(kube)
     for each in kubes:
         release.check(each)
@@ -224,6 +226,8 @@ def main(argv: list[str] | None = None) -> int:
         chosen = environments.load(options.env, options.context, options.namespace, options.release, options.values)
         return VERBS[options.verb](chosen, options, tell)
     except Refused as refused:
+        if refused.details:
+            print(refused.details, file=sys.stderr)
         print(refused, file=sys.stderr)
         return refused.code
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from scripts.cluster import engine
@@ -11,13 +12,17 @@ from scripts.cluster.client import Client
 from scripts.deploy import monitoring
 from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
+from scripts.refused import Refused
 
 
 def mapped(environment: Environment) -> dict[int, int]:
     """Return this machine's port for each node port of a kind cluster on it; none for a cluster elsewhere."""
     kind, _, name = environment.context.partition("-")
     host = engine.find() if kind == "kind" else None
-    return Client(name, host).ports() if host else {}
+    # What is only shown ends no deployment.
+    with suppress(Refused):
+        return Client(name, host).ports() if host else {}
+    return {}
 
 
 def find(kube: Kube, ports: Mapping[int, int]) -> dict[str, str]:

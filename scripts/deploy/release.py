@@ -7,6 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import yaml
+
 from scripts.deploy.environment import Environment
 from scripts.deploy.kube import Kube
 from scripts.refused import Refused
@@ -32,10 +34,11 @@ def check(kube: Kube) -> None:
 
 def refuse_stranger(environment: Environment, chart: str) -> None:
     """Raise Refused unless the release, made of the chart of that name, is of the environment's chart."""
-    if chart != environment.chart.name:
+    ours = yaml.safe_load((environment.chart / "Chart.yaml").read_text(encoding="utf-8"))["name"]
+    if chart != ours:
         raise Refused(
             f"The release {environment.release} in namespace {environment.namespace} is of the chart {chart}, "
-            f"and {environment.chart.relative_to(ROOT)} would take its place: choose another namespace with "
+            f"not of {environment.chart.relative_to(ROOT)}, so it is left alone: choose another namespace with "
             f"NAMESPACE=name, or uninstall that release yourself (helm uninstall {environment.release})."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,16 @@ def test_keda_and_other_namespaces_are_looked_at_when_asked_for() -> None:
 
     looked_at = jobs({"namespaces": ["other"]})["pods"]["kubernetes_sd_configs"][0]["namespaces"]["names"]
     assert looked_at == [helm.NAMESPACE, "other"]
-    assert jobs(EVERYTHING)["keda"]["kubernetes_sd_configs"][0]["namespaces"]["names"] == ["keda"]
+    keda = jobs(EVERYTHING)["keda"]
+    assert keda["kubernetes_sd_configs"][0]["namespaces"]["names"] == ["keda"]
+    # What it tells of other people's namespaces is left out, and what is of none is kept.
+    (kept,) = keda["metric_relabel_configs"]
+    told = {name for name in ("", helm.NAMESPACE, "strangers") if re.fullmatch(kept["regex"], name)}
+    assert (kept["action"], kept["source_labels"], told) == (
+        "keep",
+        ["exported_namespace"],
+        {"", helm.NAMESPACE, "other"},
+    )
     assert "keda" not in jobs({})
 
 

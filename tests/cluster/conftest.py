@@ -42,20 +42,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(900))
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    # Lanes leave the cluster to those that come after them; after an interrupt nobody does.
+    if exitstatus == pytest.ExitCode.INTERRUPTED and session.config.getoption("numprocesses", None):
+        take_away(surroundings())
+
+
 @pytest.fixture(scope="session", autouse=True)
 def kubectl() -> None:
     """Put the project's own kubectl first on the PATH, where testinfra looks for it."""
     os.environ["PATH"] = toolbox.on_path("kubectl")
 
 
-@pytest.fixture(scope="session")
-def shell() -> dict[str, str]:
-    """The environment for the project's commands, so that they mean the cluster of the tests."""
+def surroundings() -> dict[str, str]:
+    """Return the environment for the project's commands, so that they mean the cluster of the tests."""
     if os.environ.get("CLUSTER_CONTEXT"):
         return dict(os.environ)
     # A file of its own: kind makes a new cluster the current context, and that is yours to choose.
     os.environ["KUBECONFIG"] = str(cache.root() / f"{NAME}.kubeconfig")
     return {**PORTS, **os.environ, "CLUSTER_NAME": NAME}
+
+
+@pytest.fixture(scope="session")
+def shell() -> dict[str, str]:
+    return surroundings()
 
 
 @pytest.fixture(scope="session")
@@ -73,8 +83,14 @@ def cluster(shell: dict[str, str]) -> Iterator[Cluster]:
         yield Cluster(f"kind-{NAME}", reference)
     finally:
         # A lane that ends first takes it from no other: the run of those marked `alone` does.
-        if not os.environ.get("KEEP_CLUSTER") and "PYTEST_XDIST_WORKER" not in os.environ:
-            command([sys.executable, "-m", "scripts.cluster", "down"], shell)
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            take_away(shell)
+
+
+def take_away(shell: dict[str, str]) -> None:
+    """Take the tests' own cluster away, unless it is wanted for the next run."""
+    if not (os.environ.get("KEEP_CLUSTER") or os.environ.get("CLUSTER_CONTEXT")):
+        command([sys.executable, "-m", "scripts.cluster", "down"], shell)
 
 
 def carry(shell: dict[str, str], *references: str) -> None:

@@ -110,6 +110,10 @@ def test_a_release_of_another_chart_is_neither_replaced_nor_taken_away(
         kube.kubectl("get", "configmap", "theirs")
 
 
+def test_values_on_a_stdin_that_is_none_are_not_lost_without_a_word(deploy: Deploy) -> None:
+    refused(deploy({}, "--", "--values=-"), "write VALUES=file.yaml", code=2)
+
+
 def test_wrong_values_change_nothing(release: Release, deploy: Deploy) -> None:
     before = release.kube.helm("history", release.name)
     refused(deploy({"workers": {"groups": {"default": {"pool": "gevent"}}}}), "workers.groups.default.pool is gevent")

@@ -90,7 +90,7 @@ def test_helm_install_soon_ends_its_first_task(
 
 def test_deploy_ends_with_the_addresses_and_the_logins(deployed: tuple[Release, dict[str, Any]]) -> None:
     found = deployed[1]["addresses"]
-    assert found["api"].startswith("http://127.0.0.1:")
+    assert found["api"]
     assert found["API token"].startswith("Bearer ")
     assert "password" in found["Flower login"]
 
@@ -98,6 +98,7 @@ def test_deploy_ends_with_the_addresses_and_the_logins(deployed: tuple[Release, 
 @pytest.mark.skipif(bool(os.environ.get("CLUSTER_CONTEXT")), reason="only kind maps its nodes' ports to this machine")
 def test_what_listens_there_lets_in_who_logs_in(deployed: tuple[Release, dict[str, Any]]) -> None:
     found = deployed[1]["addresses"]
+    assert found["api"].startswith("http://127.0.0.1:")
     user, password = re.fullmatch(r"user (\S+), password (\S+)", found["Flower login"]).groups()  # type: ignore[union-attr]
     with httpx.Client(timeout=20, trust_env=False) as client:
         assert client.get(f"{found['prometheus']}/-/ready").status_code == 200

@@ -28,6 +28,7 @@ LEFT_OUT = {
     "docker kill": "a word in a sentence",
     "docker stop": "a word in a sentence",
     "docker ps": "a word in a sentence",
+    "docker volume rm celery_grafana": "Grafana's image can't be had on every machine",
     "install -m 444 mine .compose/secrets/smtp-url": "there is no mail server but the sandbox",
 }
 

@@ -34,8 +34,11 @@ def test_the_python_that_is_asked_for_is_the_one_that_is_checked_and_locked() ->
 
 
 def test_the_keda_that_people_are_told_to_install_is_the_one_of_the_tests() -> None:
-    told = re.findall(r"helm install keda .*--version (\S+)", (ROOT / "docs" / "aws.md").read_text(encoding="utf-8"))
-    assert told == [pinned("KEDA_VERSION")]
+    (told,) = re.findall(
+        r"helm install keda .*--version '~(\S+)\.0'", (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
+    )
+    # The chart's last number is its own.
+    assert told == pinned("KEDA_VERSION").rpartition(".")[0]
 
 
 @pytest.mark.parametrize("path", LOCKED, ids=ids)

@@ -59,6 +59,9 @@ def commands(text: str) -> Iterator[list[str]]:
         yield words
 
 
+VARIABLE = re.compile(r"([A-Z][A-Z0-9_]+(?==)|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=\S*)?")
+
+
 def wrong_make(text: str) -> list[str]:
     """Return what is wrong with the calls of make: a target that is none, a variable that the target does not read."""
     wrong = []
@@ -75,9 +78,10 @@ def wrong_make(text: str) -> list[str]:
 
 
 def wrong_variables(text: str) -> list[str]:
-    """Return the words like `YES=1` whose variable nothing here reads."""
-    names = [found[1] for word in quoted(text) if (found := re.fullmatch(r"([A-Z][A-Z0-9_]+)=\S*", word))]
-    return [name for name in names if name not in _defined() and name not in _literals()]
+    """Return the words like `YES=1` and `LOG_LEVEL` whose variable nothing here reads, nor OpenTelemetry for us."""
+    names = [found[1] for word in quoted(text) if (found := VARIABLE.fullmatch(word))]
+    known = {*_defined(), *_literals()}
+    return [name for name in names if name not in known and not name.startswith("OTEL_")]
 
 
 def reads(target: str, name: str) -> bool:
@@ -163,7 +167,9 @@ def _literals() -> frozenset[str]:
     """Return the names in capitals that stand in the code, or as a container's variable in a chart, as words."""
     files = (path for folder in ("app", "scripts", "tests/cluster") for path in ROOT.glob(f"{folder}/**/*.py"))
     nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    texts = (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    # The code's own constants, and the words in quotes: variables of the environment.
+    words = (node.id if isinstance(node, ast.Name) else getattr(node, "value", None) for node in nodes)
     charts = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("helm/*/templates/**/*.*"))
     told = re.findall(r"\bname: ([A-Z][A-Z0-9_]+)", charts)
-    return frozenset(text for text in texts if _NAME.fullmatch(text)) | frozenset(told)
+    found = (word for word in words if isinstance(word, str) and _NAME.fullmatch(word))
+    return frozenset({*found, *told})
