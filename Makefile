@@ -133,7 +133,7 @@ tf-test: venv ## Test them where emulators play AWS, and scan for policies (abou
 	@scripts/tools.sh unshare:util-linux ip:iproute2
 	@$(PYTHON) -m scripts.toolbox helm kubectl >/dev/null
 	@$(PYTHON) -m scripts.terraform.packages
-	@$(terraform) test release
+	@$(terraform) test modules/release environments/aws environments/local
 	$(PYTEST) tests/terraform -n 3 --dist loadgroup
 
 tf-plan: venv ## Show what Terraform would change (ENV=aws or ENV=local)

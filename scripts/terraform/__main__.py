@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scripts.refused import exit_with
 from scripts.terraform import changes, cost, environment
-from scripts.terraform.modules import MODULES, test, validate
+from scripts.terraform.modules import folders, test, validate
 
 
 def price(options: argparse.Namespace) -> int:
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("validate", help=validate.__doc__).set_defaults(function=validate)
     testing = verbs.add_parser("test", help=test.__doc__)
     testing.set_defaults(function=test)
-    testing.add_argument("module", nargs="*", help=f"{', '.join(MODULES)}; without one all of them")
+    testing.add_argument("folder", nargs="*", help=f"{', '.join(folders())}; without one all of them")
     return parser
 
 

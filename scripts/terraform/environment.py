@@ -15,8 +15,11 @@ from scripts.terraform.command import Terraform
 from scripts.versions import ROOT
 
 FOLDER = ROOT / "terraform" / "environments"
-# What the provider helm takes before, or besides, the files and the context that it is given.
-REDIRECTS = ("KUBE_CONFIG_PATH", "KUBE_CONFIG_PATHS", "KUBE_CTX_CLUSTER", "KUBE_HOST", "KUBE_PROXY_URL")
+# What the provider helm takes before, or besides, the cluster, the context and the identity that it is given.
+REDIRECTS = (
+    *("KUBE_CONFIG_PATH", "KUBE_CONFIG_PATHS", "KUBE_CTX", "KUBE_CTX_AUTH_INFO", "KUBE_CTX_CLUSTER", "KUBE_HOST"),
+    *("KUBE_PASSWORD", "KUBE_PROXY_URL", "KUBE_TOKEN", "KUBE_USER"),
+)
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -38,6 +41,9 @@ def check(terraform: Terraform, options: Sequence[str]) -> deployed.Environment 
     An environment with a variable `region` is in that region, one with a variable `kubeconfig` installs on the cluster
     that is returned. The account is checked by the provider (allowed_account_ids), whichever way its credentials come.
     """
+    for name in REDIRECTS:
+        if os.environ.get(name):
+            raise Refused(f"{name} is set, which the provider helm heeds and these checks don't: unset it.", 2)
     found = variables.read(terraform, ("region", "environment", "context", "kubeconfig"), options)
     _check_region(terraform.environment, found.get("region", ""))
     return _check_cluster(terraform.folder, found) if "kubeconfig" in found else None
@@ -55,9 +61,6 @@ def _check_region(environment: str, wanted: str) -> None:
 
 
 def _check_cluster(folder: Path, found: dict[str, str]) -> deployed.Environment:
-    for name in REDIRECTS:
-        if os.environ.get(name):
-            raise Refused(f"{name} is set, which the provider helm heeds and kubectl doesn't: unset it.", 2)
     name, context = found.get("environment", "kind"), found.get("context", "")
     if name not in deployed.names():
         write = " or ".join(f'environment = "{known}"' for known in deployed.names())

@@ -19,12 +19,14 @@ from scripts.versions import ROOT
 MODULES = ("network", "cluster", "broker", "release/groups", "release")
 
 
+def folders() -> list[str]:
+    """Return the modules and environments by their folders in terraform/."""
+    return [*(f"modules/{name}" for name in MODULES), *(f"environments/{name}" for name in environment.names())]
+
+
 def validate(options: argparse.Namespace) -> int:
     """Check the modules and environments whose providers can be had; 1 when one is wrong."""
-    for name in [
-        *(f"modules/{module}" for module in MODULES),
-        *(f"environments/{name}" for name in environment.names()),
-    ]:
+    for name in folders():
         with _copy() as copy:
             if _left_out(copy / name):
                 continue
@@ -36,19 +38,18 @@ def validate(options: argparse.Namespace) -> int:
 
 
 def test(options: argparse.Namespace) -> int:
-    """Run `terraform test` for the modules whose providers can be had, on mocks of the providers; 1 when one fails."""
-    for name in options.module or MODULES:
+    """Run `terraform test` where the providers can be had, on mocks of them; 1 when one fails."""
+    for name in options.folder or folders():
         with _copy() as copy:
-            folder = copy / "modules" / name
-            if not folder.is_dir():
-                raise Refused(f"There is no module {name!r}: write one of {', '.join(MODULES)}.", 2)
-            if _left_out(folder):
+            if name not in folders():
+                raise Refused(f"There is no {name!r} with tests: write one of {', '.join(folders())}.", 2)
+            if _left_out(copy / name):
                 continue
-            terraform = Terraform(folder, f"modules/{name}")
-            with step(f"Testing modules/{name}"):
+            terraform = Terraform(copy / name, name)
+            with step(f"Testing {name}"):
                 terraform.init()
                 said = terraform.run("test", "-no-color", quiet=True)
-            print(f"modules/{name}: {said.strip().splitlines()[-1]}")
+            print(f"{name}: {said.strip().splitlines()[-1]}")
     return 0
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from scripts.deploy.environment import Environment
 
 # Error texts of Terraform and its providers, and what to tell of them. {0}: what the first group found; {env}: the
-# environment's name; {release}, {reach}: what make calls its release, and how to get at its cluster.
+# environment's name; {taken}, {reach}: what to do of a release that is there, and how to get at the cluster.
 KNOWN = (
     (
         r"AWS account ID not allowed: (\d+)",
@@ -36,7 +36,7 @@ KNOWN = (
         "There is no AWS region {0}: correct region in terraform/environments/{env}/terraform.tfvars.",
     ),
     (
-        r'The root module input variable "(\w+)" is not set|variable "(\w+)" \{[^}]*?\n.*?No value for required',
+        r'The root module input variable "(\w+)" is not set',
         "Environment {env} has no {0}: copy terraform/environments/{env}/terraform.tfvars.example to terraform.tfvars, "
         "or export TF_VAR_{0}.",
     ),
@@ -46,14 +46,24 @@ KNOWN = (
         "mirror` made with TF_PROVIDER_MIRROR=folder.",
     ),
     (
-        r"Error acquiring the state lock[\s\S]*?ID:\s+(\S+)",
+        # Before it may stand the ID of a request.
+        r"Error acquiring the state lock.*Lock Info: ID: (\S+)",
         "Somebody else is changing environment {env} (lock {0}): wait for them; if nobody is, terraform force-unlock "
         "{0} in terraform/environments/{env}.",
     ),
     (
         r"cannot re-use a name that is still in use",
-        "The release is there already and not Terraform's: take it away with make undeploy {release}, then repeat "
-        "this.",
+        "{taken}",
+    ),
+    (
+        r"executable aws (?:not found|failed)",
+        "The aws command, which gets the cluster's tokens, is not on PATH or failed: install it, log in (aws sso "
+        "login), then repeat this.",
+    ),
+    (
+        r"the server has asked for the client to provide credentials",
+        "The cluster of environment {env} doesn't let these credentials in: whoever is in its access runs this, or "
+        "enters them and first runs make tf-apply ENV={env} ARGS=-target=module.cluster.",
     ),
     (
         r"Kubernetes cluster unreachable",
@@ -66,6 +76,17 @@ KNOWN = (
 )
 
 
+THERE = "The release is there already and not Terraform's: take it away with make undeploy {}, then repeat this."
+# Helm's provider takes what it can't look at for gone (hashicorp/terraform-provider-helm#1669).
+LOST = (
+    "The release is there and not in this state, which loses it when the cluster can't be reached: bring it back with "
+    "`terraform import module.release.helm_release.celery celery/celery` in terraform/environments/{env}, then repeat "
+    "this; only one that was never Terraform's is taken away, with make undeploy ENV=production CONTEXT=name."
+)
+REACH = (
+    "run this from where its API server can be reached; after a change of public_access_cidrs or "
+    "private_access_cidrs first make tf-apply ENV={env} ARGS=-target=module.cluster"
+)
 # Characters of an error that nobody foresaw: enough for its cause, and still read.
 MOST = 500
 
@@ -76,11 +97,10 @@ def of(said: str, environment: str, cluster: Environment | None = None) -> list[
     `cluster`: where the environment's charts go, unless it makes its own cluster.
     """
     names = {
+        "{taken}": THERE.format(f"ENV={cluster.name} CONTEXT={cluster.context}") if cluster else LOST,
+        "{reach}": f"start that of context {cluster.context}" if cluster else REACH,
+        # The last one, since the others say it, too.
         "{env}": environment,
-        "{release}": f"ENV={cluster.name} CONTEXT={cluster.context}" if cluster else "ENV=production CONTEXT=name",
-        "{reach}": f"start that of context {cluster.context}"
-        if cluster
-        else "run this from where its API server can be reached (public_access_cidrs)",
     }
     plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
     return list(dict.fromkeys(_sentence(error, names) for error in _errors(plain)))

@@ -22,10 +22,11 @@ def declared(folder: Path) -> dict[str, str]:
     """Return the blocks of an environment's variables, by name. Raises Refused for one that would be overlooked."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.tf")))
     found = list(BLOCK.finditer(text))
-    if len(found) != len(BEGINNING.findall(text)) or any(folder.glob("*.tf.json")):
+    names = {each[1] for each in found}
+    if not len(names) == len(found) == len(BEGINNING.findall(text)) or any(folder.glob("*.tf.json")):
         raise Refused(
-            f"The variables of {folder} can't be checked: write them in files named .tf, with the name in quotes, "
-            "and as terraform fmt does.",
+            f"The variables of {folder} can't be checked: write each once, in a file named .tf, with its name in "
+            "quotes, and as terraform fmt does.",
             2,
         )
     return {each[1]: each[0] for each in found}

@@ -162,6 +162,12 @@ def test_what_helms_provider_would_put_before_the_context_is_refused(
     assert ended.err.startswith(f"{name} is set, ")
 
 
+def test_what_helms_provider_would_put_before_the_identity_of_aws_is_refused(environments: Path) -> None:
+    world = World({**terraform.environment(), "KUBE_TOKEN": "another"}, folder=environments.parent)
+    ended = world.script("plan", "--env", "aws")
+    assert (ended.code, ended.err.splitlines()[-1][:18]) == (2, "KUBE_TOKEN is set,")
+
+
 def test_a_context_for_an_environment_that_makes_its_own_cluster(environments: Path) -> None:
     world = World(terraform.environment(), folder=environments.parent)
     ended = world.script("plan", "--env", "aws", "--context", "shop")

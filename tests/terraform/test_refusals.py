@@ -287,6 +287,6 @@ def test_a_provider_that_cant_be_had(environments: Path, lax: World, tmp_path: P
 
 
 def test_no_terraform_at_all(tmp_path: Path) -> None:
-    ended = World({**terraform.environment(), "PATH": str(tmp_path)}, folder=tmp_path).script("test", "network")
+    ended = World({**terraform.environment(), "PATH": str(tmp_path)}, folder=tmp_path).script("test", "modules/network")
     assert ended.code == 1
     assert ended.err.startswith("There is no terraform on PATH: install 1.11 or later")

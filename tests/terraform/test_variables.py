@@ -137,11 +137,12 @@ def test_it_is_read_whatever_backend_and_workspace_the_environment_has(
         ("more.tf", 'variable "name"\n{\n}\n'),
         ("more.tf", '  variable "name" {\n  }\n'),
         ("more.tf.json", "{}"),
+        ("override.tf", 'variable "name" {\n  default = "another"\n}\n'),
     ],
 )
 def test_a_variable_that_would_be_overlooked_is_refused(place: Path, name: str, text: str) -> None:
     (place / name).write_text(text)
-    with pytest.raises(Refused, match="can't be checked: write them"):
+    with pytest.raises(Refused, match="can't be checked: write each once"):
         variables.declared(place)
 
 

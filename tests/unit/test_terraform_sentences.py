@@ -40,7 +40,7 @@ def test_each_error_is_told_once_and_warnings_are_not() -> None:
     assert [text.split(":")[0] for text in said] == [
         "Environment mine has no image",
         "Environment mine has no region",
-        "The release is there already and not Terraform's",
+        "The release is there and not in this state, which loses it when the cluster can't be reached",
     ]
 
 
@@ -78,6 +78,30 @@ def test_a_validation_is_our_own_sentence() -> None:
     assert sentences.of(ours, "mine") == ["nat must be one, per_zone or none."]
 
 
+LOCK = "operation error S3: PutObject, https response error StatusCode: {}, RequestID: 3XABC, HostID: x, api error"
+HELD = "Lock Info:\n  ID:        3f1c0a52-aaaa\n  Path:      state"
+
+
+def test_a_lock_is_named_by_its_own_id() -> None:
+    title = "Error acquiring the state lock"
+    (said,) = sentences.of(box(title, f"Error message: {LOCK.format(412)} PreconditionFailed", HELD), "aws")
+    assert "(lock 3f1c0a52-aaaa)" in said
+    (said,) = sentences.of(box(title, f"Error message: {LOCK.format(403)} AccessDenied"), "aws")
+    assert said.startswith("Terraform says: Error acquiring the state lock")
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        ("the server has asked for the client to provide credentials", "doesn't let these credentials in"),
+        ('Get "https://x.example.com/version": getting credentials: exec: executable aws not found', "The aws command"),
+    ],
+)
+def test_a_cluster_that_refuses_is_not_called_away(cause: str, told: str) -> None:
+    (said,) = sentences.of(box(f"Kubernetes cluster unreachable: {cause}", PLACE), "aws")
+    assert told in said
+
+
 def test_aws_is_blamed_for_aws() -> None:
     assert sentences.of(box(STS, "  with provider,\n  on main.tf line 1:"), "aws")[0].startswith("AWS can't be reached")
 
@@ -100,5 +124,5 @@ def test_the_way_out_is_that_of_the_environment() -> None:
     assert "make undeploy ENV=kind CONTEXT=kind-celery, then" in local[0]
     assert local[1].endswith("doesn't answer: start that of context kind-celery.")
     aws = sentences.of(NAME_IN_USE + UNREACHABLE, "aws")
-    assert "make undeploy ENV=production CONTEXT=name, then" in aws[0]
+    assert "`terraform import module.release.helm_release.celery celery/celery` in terraform/environments/aws" in aws[0]
     assert "public_access_cidrs" in aws[1]

@@ -48,7 +48,7 @@ module "cluster" {
   public_access_cidrs  = var.public_access_cidrs
   private_access_cidrs = var.private_access_cidrs
   access               = var.access
-  installer_arn        = data.aws_iam_session_context.this.issuer_arn
+  installer_arn        = coalesce(var.installer_arn, data.aws_iam_session_context.this.issuer_arn)
   identities           = local.identities
   node_groups = {
     system  = merge(var.system_nodes, { capacity_type = "ON_DEMAND" })

@@ -76,6 +76,12 @@ variable "access" {
   }))
 }
 
+variable "installer_arn" {
+  description = "The role or user that applies, where somebody else plans; empty: whoever plans."
+  type        = string
+  default     = ""
+}
+
 variable "system_nodes" {
   description = "On-demand nodes for the broker's clients that stay: beat, Flower, the API, add-ons."
   type = object({

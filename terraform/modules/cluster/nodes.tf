@@ -87,7 +87,7 @@ resource "aws_eks_node_group" "this" {
     # AWS refuses it too, but in the middle of an apply.
     postcondition {
       condition     = self.scaling_config[0].min_size <= self.scaling_config[0].desired_size && self.scaling_config[0].desired_size <= self.scaling_config[0].max_size
-      error_message = "node_groups: ${each.key} has ${self.scaling_config[0].desired_size} nodes, which min and max must hold: change all three with aws eks update-nodegroup-config --cluster-name ${var.name} --nodegroup-name ${self.node_group_name} --scaling-config minSize=${each.value.min},maxSize=${each.value.max},desiredSize=${max(each.value.min, min(each.value.max, self.scaling_config[0].desired_size))}, then repeat this."
+      error_message = "node_groups: ${each.key} has ${self.scaling_config[0].desired_size} nodes, which min and max must hold: change all three with aws eks update-nodegroup-config --region ${local.region} --cluster-name ${var.name} --nodegroup-name ${self.node_group_name} --scaling-config minSize=${each.value.min},maxSize=${each.value.max},desiredSize=${max(each.value.min, min(each.value.max, self.scaling_config[0].desired_size))}, then repeat this."
     }
   }
   # Without the network's add-on no node gets ready, and without the policies none joins.
