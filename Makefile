@@ -134,7 +134,8 @@ tf-test: venv ## Test them where emulators play AWS, and scan for policies (abou
 	@$(PYTHON) -m scripts.toolbox helm kubectl >/dev/null
 	@$(PYTHON) -m scripts.terraform.packages
 	@$(terraform) test modules/release environments/aws environments/local
-	$(PYTEST) tests/terraform -n 3 --dist loadgroup
+	@# A file to a process, the longest first: its environment is made once.
+	$(PYTEST) tests/terraform -n 3 --dist loadfile --no-loadscope-reorder
 
 tf-plan: venv ## Show what Terraform would change (ENV=aws or ENV=local)
 	@$(terraform) plan --env "$(ENV)" --context "$(CONTEXT)" -- $(ARGS)

@@ -17,8 +17,7 @@ import pytest
 from tests.support import helm, terraform
 from tests.support.cli import Ended
 
-# One environment for all of them, whichever of several processes they come to.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("aws")]
+pytestmark = pytest.mark.timeout(900)
 
 # What ministack tells otherwise than it was told, so that a second plan wants to change it: what the plan would do, and
 # each attribute that is a cause. What stands here and is clean fails the test, and so does what is dirty and doesn't.
