@@ -137,7 +137,7 @@ def test_it_is_read_whatever_backend_and_workspace_the_environment_has(
         ("more.tf", 'variable "name"\n{\n}\n'),
         ("more.tf", '  variable "name" {\n  }\n'),
         ("more.tf.json", "{}"),
-        ("override.tf", 'variable "name" {\n  default = "another"\n}\n'),
+        ("override.tf", 'variable "region" {\n  default = "another"\n}\n'),
     ],
 )
 def test_a_variable_that_would_be_overlooked_is_refused(place: Path, name: str, text: str) -> None:
