@@ -58,6 +58,7 @@ class Config:
         mounts = [{"hostPath": str(self._runc()), "containerPath": RUNC, "readOnly": True}] if lesser else []
         return Template((HERE / "kind.yaml").read_text()).substitute(
             NODE_IMAGE=names.NODE,
+            SERVICES=names.SERVICES,
             **{f"{port.upper()}_PORT": number for port, number in self.ports.items()},
             MOUNTS=json.dumps(mounts),
             KUBEADM_PATCHES=json.dumps([ONLY_CGROUP_V1] if old_cgroups else []),

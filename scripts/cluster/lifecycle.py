@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from scripts import toolbox
-from scripts.cluster import cache, engine, health, names, private_engine
+from scripts.cluster import cache, engine, health, names, nodes, private_engine
 from scripts.cluster.addons import ADDONS
 from scripts.cluster.client import Client
 from scripts.cluster.config import PORTS, Config
@@ -42,6 +42,8 @@ def up(config: Config) -> bool:
             client.docker("start", *client.nodes())
         else:
             _create(client, config)
+        for node in client.nodes():
+            nodes.keep_services_inside(client, node)
         _install(client)
         with step("Waiting until all is ready"):
             health.wait(client, READY_WITHIN)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 
 from scripts.cluster.client import Client
+from scripts.cluster.names import SERVICES
 from scripts.refused import Refused
 
 # Seconds: Kubernetes itself gives a silent node 40 s before it calls it unreachable.
@@ -36,7 +37,18 @@ def kill(client: Client, node: str, seconds: int = LOST_WITHIN) -> None:
 def start(client: Client, node: str, seconds: int = BACK_WITHIN) -> None:
     """Give a node its power back and wait until it is Ready."""
     client.docker("start", node)
+    keep_services_inside(client, node)
     wait_ready(client, node, seconds)
+
+
+def keep_services_inside(client: Client, node: str) -> None:
+    """Refuse what pods send to a Service that the node has no rule for yet.
+
+    It would leave this machine, where a proxy may answer; KEDA then keeps that connection, and scales by it no more.
+    """
+    rule = f"FORWARD --destination {SERVICES} --jump REJECT"
+    script = f"iptables --wait --check {rule} 2>/dev/null || iptables --wait --append {rule}"
+    client.docker("exec", node, "sh", "-c", script)
 
 
 def partition(client: Client, node: str, seconds: int = LOST_WITHIN) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scripts.cluster.names import SERVICES
 from scripts.deploy import scaling
 from scripts.refused import Refused
 from tests.support.cluster import Release
@@ -236,6 +239,18 @@ def test_while_the_exporter_is_away_a_group_by_latency_keeps_its_pods(release: R
         release.kube.kubectl("scale", exporter, "--replicas=1")
     release.agrees("blind", sent, 120)
     at_zero(release, "high")
+
+
+@pytest.mark.skipif(bool(os.environ.get("CLUSTER_CONTEXT")), reason="a kind cluster is kept from answers from outside")
+def test_nobody_outside_answers_for_a_service_that_is_not_there_yet(release: Release) -> None:
+    # The last address: no Service has it.
+    address = list(ipaddress.ip_network(SERVICES).hosts())[-1]
+    code = (
+        "import json, socket\n"
+        f"try: socket.create_connection(({str(address)!r}, 9808), 20)\n"
+        "except ConnectionRefusedError: print(json.dumps('refused'))"
+    )
+    assert release.python(code) == "refused"
 
 
 def test_with_priorities_every_list_wakes_the_group_and_the_urgent_go_first(release: Release) -> None:
