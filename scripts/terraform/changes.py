@@ -59,9 +59,10 @@ def _change(options: argparse.Namespace, verb: str, *ways: str) -> int:
     terraform, given = _ready(options)
     with tempfile.TemporaryDirectory() as temporary:
         file = str(Path(temporary) / "plan")
-        before = terraform.run("state", "pull", quiet=True)
+        held = releases.held(terraform.run("state", "pull", quiet=True))
         terraform.run("plan", "-input=false", *ways, f"-out={file}", *given)
-        releases.refuse_lost(before, terraform.run("show", "-json", file, quiet=True), options.env, verb, given)
+        if held:
+            releases.refuse_lost(held, terraform.run("show", "-json", file, quiet=True), options.env, verb, given)
         if not options.yes and not _agreed(verb):
             raise Refused(
                 f"Nothing was done: say yes to the plan, or YES=1 make tf-{verb} ENV={options.env} "

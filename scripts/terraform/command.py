@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from scripts.versions import numbers
 OLDEST = (1, 11, 0)
 
 
+@functools.cache
 def binary() -> str:
     """Return Terraform's path. Raises Refused where it is missing or too old."""
     found = shutil.which("terraform")

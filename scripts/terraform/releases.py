@@ -13,21 +13,25 @@ from typing import Any
 from scripts.refused import Refused
 
 
-def refuse_lost(state: str, plan: str, environment: str, verb: str, options: Sequence[str]) -> None:
-    """Raise Refused when `plan`, what `terraform show -json` says, overlooks a release of `state`.
+def held(state: str) -> set[str]:
+    """Return the addresses of the releases in `state`, what `terraform state pull` says; nothing without a state."""
+    resources = json.loads(state or "{}").get("resources", ())
+    return {_name(each) for each in resources if each["type"] == "helm_release" and each.get("instances")}
 
-    `state` is what `terraform state pull` says, nothing without a state. With -target a destroy may leave one out.
+
+def refuse_lost(held: set[str], plan: str, environment: str, verb: str, options: Sequence[str]) -> None:
+    """Raise Refused when `plan`, what `terraform show -json` says, overlooks one of the releases that are `held`.
+
+    With -target a destroy may leave one out.
     """
-    held = {_name(each) for each in json.loads(state or "{}").get("resources", ()) if each.get("instances")}
     planned: dict[str, list[str]] = {}
     for each in json.loads(plan).get("resource_changes", ()):
         if each["type"] == "helm_release":
             planned[_name(each)] = each["change"]["actions"]
-    releases = {name for name in held if name.split(".")[-2] == "helm_release"}
     if verb == "destroy" and not any(option.startswith("-target=") for option in options):
-        lost = {name for name in releases if "delete" not in planned.get(name, [])}
+        lost = {name for name in held if "delete" not in planned.get(name, [])}
     else:
-        lost = {name for name in releases if planned.get(name) == ["create"]}
+        lost = {name for name in held if planned.get(name) == ["create"]}
     if lost:
         raise Refused(
             f"Nothing was done: the plan takes {', '.join(sorted(lost))} for gone, which the state of environment "

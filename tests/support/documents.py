@@ -21,6 +21,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.findall(r"^([a-z-]+):.* ## ", MAKEFILE, re.MULTILINE)
 _FENCED = re.compile(r"^( *)```([a-z]*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _NAME = re.compile(r"[A-Z][A-Z0-9_]+")
+_VARIABLE = re.compile(r"([A-Z][A-Z0-9_]+(?==)|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=\S*)?")
 
 
 def pages() -> list[Path]:
@@ -59,9 +60,6 @@ def commands(text: str) -> Iterator[list[str]]:
         yield words
 
 
-VARIABLE = re.compile(r"([A-Z][A-Z0-9_]+(?==)|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=\S*)?")
-
-
 def wrong_make(text: str) -> list[str]:
     """Return what is wrong with the calls of make: a target that is none, a variable that the target does not read."""
     wrong = []
@@ -79,7 +77,7 @@ def wrong_make(text: str) -> list[str]:
 
 def wrong_variables(text: str) -> list[str]:
     """Return the words like `YES=1` and `LOG_LEVEL` whose variable nothing here reads, nor OpenTelemetry for us."""
-    names = [found[1] for word in quoted(text) if (found := VARIABLE.fullmatch(word))]
+    names = [found[1] for word in quoted(text) if (found := _VARIABLE.fullmatch(word))]
     known = {*_defined(), *_literals()}
     return [name for name in names if name not in known and not name.startswith("OTEL_")]
 

@@ -23,7 +23,7 @@ def plan(*actions: str) -> str:
 
 
 def look(state: str, planned: str, verb: str, *options: str) -> None:
-    releases.refuse_lost(state, planned, "aws", verb, options)
+    releases.refuse_lost(releases.held(state), planned, "aws", verb, options)
 
 
 @pytest.mark.parametrize(("verb", "actions"), [("apply", ["create"]), ("destroy", []), ("destroy", ["no-op"])])
